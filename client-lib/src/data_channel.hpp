@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// How datagrams get to the daemon's side and back: the descriptor that UdpSocket.Acquire gave, and
+// what is spoken over it. `relay_channel` frames each datagram and hears the daemon's verdict;
+// `kernel_channel` is a real UDP socket whose verdicts are errnos. Neither calls back into the
+// program, so whoever uses one need not fear for its life meanwhile.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "backlog.hpp"
+#include "descriptor.hpp"
+#include "impnet/datagram.hpp"
+#include "receive_batch.hpp"
+#include "verdict.hpp"
+
+namespace impnet::detail {
+
+class DataChannel {
+  public:
+    virtual ~DataChannel() = default;
+    DataChannel(const DataChannel&) = delete;
+    DataChannel& operator=(const DataChannel&) = delete;
+
+    /// "relay" or "kernel".
+    virtual std::string_view path() const = 0;
+
+    /// Sends each and stores what became of it; `verdicts` is as long as `datagrams`. What arrives
+    /// while it waits goes to `backlog`, read by way of `scratch`.
+    virtual void send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts,
+                      Backlog& backlog, ReceiveBatch& scratch) = 0;
+
+    /// Takes in what has arrived, as much as fits in `batch`, where the data stays.
+    virtual std::span<const Datagram> receive(ReceiveBatch& batch) = 0;
+
+    int fd() const { return fd_.get(); }
+    /// The port in force; 0 before the first send of a socket opened without one.
+    std::uint16_t local_port() const { return local_port_; }
+    /// Closed by the daemon: nothing can be sent or received any more.
+    bool ended() const { return ended_; }
+    /// Known from elsewhere.
+    void end() { ended_ = true; }
+
+  protected:
+    DataChannel(Descriptor fd, std::uint16_t local_port)
+        : fd_(std::move(fd)), local_port_(local_port) {}
+
+    Descriptor fd_;
+    std::uint16_t local_port_;
+    bool ended_ = false;
+};
+
+}  // namespace impnet::detail

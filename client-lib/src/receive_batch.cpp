@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "receive_batch.hpp"
+
+#include <cerrno>
+
+namespace impnet::detail {
+
+ReceiveBatch::ReceiveBatch(std::size_t messages)
+    // NOLINTNEXTLINE(modernize-avoid-c-arrays)
+    : data_(std::make_unique_for_overwrite<std::byte[]>(messages * message_size)),
+      slots_(messages),
+      headers_(messages) {
+    datagrams.reserve(messages);
+    for (std::size_t i = 0; i < messages; ++i) {
+        slots_[i].data = {&data_[i * message_size], message_size};
+        auto& header = headers_[i].msg_hdr;
+        header.msg_iov = &slots_[i].data;
+        header.msg_iovlen = 1;
+        header.msg_name = &slots_[i].sender;
+        header.msg_control = slots_[i].control.data();
+    }
+}
+
+int ReceiveBatch::fill(int fd) {
+    for (auto& header : headers_) {  // the kernel overwrote them
+        header.msg_hdr.msg_namelen = sizeof(sockaddr_in);
+        header.msg_hdr.msg_controllen = sizeof(Slot::control);
+        header.msg_hdr.msg_flags = 0;
+    }
+    int count = 0;
+    do {
+        count = ::recvmmsg(fd, headers_.data(), static_cast<unsigned>(headers_.size()),
+                           MSG_DONTWAIT | MSG_CMSG_CLOEXEC, nullptr);
+    } while (count < 0 && errno == EINTR);
+    return count;
+}
+
+}  // namespace impnet::detail

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "socket.hpp"
+
+#include <utility>
+
+namespace impnet::detail {
+
+Socket::Socket(std::weak_ptr<Core> core, Remote remote, std::unique_ptr<DataChannel> channel,
+               bool raw, OnDatagram on_datagram)
+    : core_(std::move(core)), remote_(std::move(remote)), channel_(std::move(channel)), raw_(raw) {
+    this->on_datagram(std::move(on_datagram));
+}
+
+bool Socket::is_open() const {
+    return channel_ && !channel_->ended();
+}
+
+std::optional<Error> Socket::refusal() const {
+    if (!is_open()) return Error(ErrorCode::socket_closed, "the socket is closed");
+    if (raw_) return Error(ErrorCode::not_supported, "the socket was opened raw: use its fd()");
+    return std::nullopt;
+}
+
+Result<SendResult> Socket::send(const OutgoingDatagram& datagram) {
+    if (auto refused = refusal()) return *std::move(refused);
+    Verdict verdict = Verdict::closed;
+    send({&datagram, 1}, {&verdict, 1});
+    return describe(verdict);
+}
+
+Result<SendResult> Socket::send_malformed(std::string_view address, std::uint16_t port,
+                                          std::span<const std::byte> data) {
+    if (auto refused = refusal()) return *std::move(refused);
+    if (remote_.owner.empty()) return Error(ErrorCode::no_daemon, "the daemon is away");
+    const auto core = core_.lock();
+    auto result = core->bus().send(remote_, address, port, data);
+    core->bus_used();
+    if (!result && result.error().code() == ErrorCode::address_not_allowed) {
+        channel_->end();
+        core->note_work();
+    }
+    return result;
+}
+
+std::vector<Result<SendResult>> Socket::send_batch(std::span<const OutgoingDatagram> datagrams) {
+    std::vector<Result<SendResult>> results;
+    if (const auto refused = refusal()) {
+        results.assign(datagrams.size(), *refused);
+        return results;
+    }
+    std::vector<Verdict> verdicts(datagrams.size(), Verdict::closed);
+    send(datagrams, verdicts);
+    results.reserve(verdicts.size());
+    for (const auto verdict : verdicts) results.push_back(describe(verdict));
+    return results;
+}
+
+void Socket::send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts) {
+    const auto core = core_.lock();
+    channel_->send(datagrams, verdicts, backlog_, core->scratch());
+    if (has_work()) core->note_work();
+}
+
+void Socket::on_datagram(OnDatagram callback) {
+    on_datagram_ = callback ? std::make_shared<const OnDatagram>(std::move(callback)) : nullptr;
+}
+
+void Socket::close(Wait wait) noexcept {
+    if (!channel_) return;
+    close_here();
+    const auto core = core_.lock();
+    if (!core || core->is_shut() || remote_.owner.empty()) return;
+    if (wait == Wait::yes)
+        core->bus().close_socket(remote_);
+    else
+        core->bus().drop_socket(remote_);
+    core->bus_used();
+}
+
+void Socket::close_here() noexcept {
+    if (!channel_) return;
+    if (const auto core = core_.lock()) core->forget_socket(*this);
+    channel_.reset();
+    backlog_.clear();
+}
+
+void Socket::deliver(ReceiveBatch& batch) {
+    for (auto left = backlog_.size(); left > 0 && channel_; --left) {
+        const auto oldest = backlog_.take();
+        hand_over(oldest.view());
+    }
+    // What a callback's send has put there meanwhile is older than what the channel has.
+    if (!channel_ || !backlog_.empty() || raw_) return;
+
+    const auto datagrams = channel_->receive(batch);
+    std::size_t given = 0;
+    try {
+        while (given < datagrams.size() && channel_) hand_over(datagrams[given++]);
+    } catch (...) {
+        if (channel_) backlog_.put_back(datagrams.subspan(given));
+        throw;
+    }
+    if (has_work() && backlog_.empty()) {
+        awaiting_reason_ = true;
+        core_.lock()->await_reason(shared_from_this());
+    }
+}
+
+void Socket::hand_over(const Datagram& datagram) {
+    const auto callback = on_datagram_;
+    if (callback)
+        (*callback)(datagram);
+    else
+        ++unheard_;
+}
+
+void Socket::tell_closed(const std::string& reason) {
+    if (!channel_) return;
+    close_here();
+    if (on_closed_) {
+        const auto callback = std::move(on_closed_);
+        callback(reason);
+    }
+}
+
+}  // namespace impnet::detail

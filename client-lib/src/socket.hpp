@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// What is behind a UdpSocket: the data channel, the backlog, and the callbacks.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backlog.hpp"
+#include "bus.hpp"
+#include "core.hpp"
+#include "data_channel.hpp"
+#include "impnet/udp_socket.hpp"
+
+namespace impnet::detail {
+
+class Socket : public std::enable_shared_from_this<Socket> {
+  public:
+    Socket(std::weak_ptr<Core> core, Remote remote, std::unique_ptr<DataChannel> channel, bool raw,
+           OnDatagram on_datagram);
+
+    bool is_open() const;
+    const Remote& remote() const { return remote_; }
+    bool raw() const { return raw_; }
+
+    Result<SendResult> send(const OutgoingDatagram& datagram);
+    /// To an address that is no dotted quad: the daemon says what that means.
+    Result<SendResult> send_malformed(std::string_view address, std::uint16_t port,
+                                      std::span<const std::byte> data);
+    std::vector<Result<SendResult>> send_batch(std::span<const OutgoingDatagram> datagrams);
+
+    std::uint16_t local_port() const { return channel_ ? channel_->local_port() : 0; }
+    std::string_view path() const { return channel_ ? channel_->path() : std::string_view(); }
+    int fd() const { return channel_ ? channel_->fd() : -1; }
+    std::uint64_t dropped() const { return unheard_ + backlog_.dropped(); }
+    void on_datagram(OnDatagram callback);
+    void on_closed(OnClosed callback) { on_closed_ = std::move(callback); }
+
+    enum class Wait : bool { no, yes };
+    void close(Wait wait) noexcept;
+    /// With its session, which the daemon is told of.
+    void close_here() noexcept;
+
+    // From the core and the session.
+
+    /// Its daemon has gone: only the data path is left.
+    void part() { remote_.owner.clear(); }
+    /// Another one has it, if it still does.
+    void come_back(const std::string& owner) {
+        remote_.owner = owner;
+        unconfirmed = true;
+    }
+    bool unconfirmed = false;  ///< the daemon has not said yet whether it still has it
+
+    Poller::Token token() const { return token_; }
+    void set_token(Poller::Token token) { token_ = token; }
+    /// There is something to `deliver()` that the descriptor does not show.
+    bool has_work() const {
+        return !backlog_.empty() || (channel_ && channel_->ended() && !awaiting_reason_);
+    }
+    /// Gives the program what has arrived: what waited here, then one batch from the channel.
+    void deliver(ReceiveBatch& batch);
+    /// Closed by the daemon: the last thing that is told.
+    void tell_closed(const std::string& reason);
+
+  private:
+    /// Nothing if the socket can be used; else the error of every send.
+    std::optional<Error> refusal() const;
+    void send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts);
+    void hand_over(const Datagram& datagram);
+
+    std::weak_ptr<Core> core_;
+    Remote remote_;
+    Poller::Token token_ = 0;
+    std::unique_ptr<DataChannel> channel_;  ///< none: closed
+    bool raw_;
+    Backlog backlog_;
+    bool awaiting_reason_ = false;
+    std::uint64_t unheard_ = 0;  ///< arrived while there was no callback
+    // Shared: a callback that replaces itself goes on running.
+    std::shared_ptr<const OnDatagram> on_datagram_;
+    OnClosed on_closed_;
+};
+
+}  // namespace impnet::detail

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "datapath/relay/batch.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include <arpa/inet.h>
+#include <sys/mman.h>
+
+namespace impnetd::relay {
+
+namespace {
+
+// One byte more than the largest message: what fills a slot is too large.
+constexpr std::size_t slot_size = max_frame + 1;
+// A multiple of 64 that is none of 4096: slots that begin at the same place of a page would all
+// compete for the same few lines of the processor's cache.
+constexpr std::size_t stride = 65536 + 64;
+static_assert(slot_size <= stride);
+constexpr std::size_t memory_size = Batch::capacity * stride;
+
+constexpr std::size_t small = 2048;
+constexpr std::size_t large_pages_kept = std::size_t{512} * 1024;
+
+}  // namespace
+
+Batch::Batch() {
+    void* memory = ::mmap(nullptr, memory_size, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
+    // A huge page would make 2 MiB of the first byte that is written.
+    ::madvise(memory, memory_size, MADV_NOHUGEPAGE);
+    memory_ = static_cast<std::uint8_t*>(memory);
+}
+
+Batch::~Batch() {
+    ::munmap(memory_, memory_size);
+}
+
+std::uint8_t* Batch::begin(std::size_t slot) const {
+    return memory_ + slot * stride;
+}
+
+Batch::Outcome Batch::receive_frames(int fd) {
+    for (mmsghdr& message : received_) message.msg_hdr = {};
+    return receive(fd, 0);
+}
+
+Batch::Outcome Batch::receive_datagrams(int fd) {
+    for (std::size_t slot = 0; slot < capacity; ++slot) {
+        msghdr& message = received_[slot].msg_hdr;
+        message = {};
+        message.msg_name = &addresses_[slot];
+        message.msg_namelen = sizeof(addresses_[slot]);
+        message.msg_control = &controls_[slot];
+        message.msg_controllen = sizeof(controls_[slot]);
+    }
+    return receive(fd, header_size);
+}
+
+Batch::Outcome Batch::receive(int fd, std::size_t offset) {
+    if (touched_by_large_ > large_pages_kept) {
+        ::madvise(memory_, memory_size, MADV_DONTNEED);
+        touched_by_large_ = 0;
+    }
+    for (std::size_t slot = 0; slot < capacity; ++slot) {
+        received_parts_[slot] = {begin(slot) + offset, slot_size - offset};
+        received_[slot].msg_hdr.msg_iov = &received_parts_[slot];
+        received_[slot].msg_hdr.msg_iovlen = 1;
+    }
+    const int count = ::recvmmsg(fd, received_.data(), capacity, MSG_DONTWAIT, nullptr);
+    if (count < 0) return {.count = 0, .error = errno};
+    for (int slot = 0; slot < count; ++slot) {
+        const std::size_t size = received_[static_cast<std::size_t>(slot)].msg_len;
+        if (size > small) touched_by_large_ += size;
+    }
+    return {.count = static_cast<std::size_t>(count), .error = 0};
+}
+
+std::span<const std::uint8_t> Batch::frame(std::size_t slot) const {
+    return {begin(slot), received_[slot].msg_len};
+}
+
+void Batch::restore(std::size_t slot, std::span<const std::uint8_t> frame) {
+    const std::size_t size = std::min(frame.size(), slot_size);
+    std::copy_n(frame.data(), size, begin(slot));
+    received_[slot].msg_len = static_cast<unsigned>(size);
+    if (size > small) touched_by_large_ += size;
+}
+
+std::span<const std::uint8_t> Batch::payload(std::size_t slot) const {
+    return {begin(slot) + header_size, received_[slot].msg_len};
+}
+
+Batch::Arrival Batch::arrival(std::size_t slot) const {
+    Arrival result{.from = Ipv4::from_network_order(addresses_[slot].sin_addr.s_addr),
+                   .from_port = ntohs(addresses_[slot].sin_port),
+                   .to = {},
+                   .ifindex = 0};
+    msghdr message = received_[slot].msg_hdr;
+    for (cmsghdr* entry = CMSG_FIRSTHDR(&message); entry != nullptr;
+         entry = CMSG_NXTHDR(&message, entry)) {
+        if (entry->cmsg_level != IPPROTO_IP || entry->cmsg_type != IP_PKTINFO) continue;
+        in_pktinfo info{};
+        std::memcpy(&info, CMSG_DATA(entry), sizeof(info));
+        result.to = Ipv4::from_network_order(info.ipi_addr.s_addr);
+        result.ifindex = info.ipi_ifindex;
+    }
+    return result;
+}
+
+void Batch::begin_list(const PacketOrigin& origin) {
+    listed_ = 0;
+    origin_ = origin;
+}
+
+void Batch::list_datagram(std::size_t slot, Ipv4 to, std::uint16_t port) {
+    addresses_[listed_] = socket_address(to, port);
+    list_parts_[listed_] = {begin(slot) + header_size, frame(slot).size() - header_size};
+    msghdr& message = list_[listed_].msg_hdr;
+    message = {};
+    message.msg_name = &addresses_[listed_];
+    message.msg_namelen = sizeof(addresses_[listed_]);
+    message.msg_iov = &list_parts_[listed_];
+    message.msg_iovlen = 1;
+    origin_.attach_to(message);
+    ++listed_;
+}
+
+void Batch::list_frame(std::size_t slot, const Header& header) {
+    encode(header, std::span<std::uint8_t, header_size>(begin(slot), header_size));
+    list_parts_[listed_] = {begin(slot), header_size + payload(slot).size()};
+    msghdr& message = list_[listed_].msg_hdr;
+    message = {};
+    message.msg_iov = &list_parts_[listed_];
+    message.msg_iovlen = 1;
+    ++listed_;
+}
+
+Batch::Outcome Batch::send(int fd, std::size_t first, std::size_t last) {
+    const int count = ::sendmmsg(fd, &list_[first], static_cast<unsigned>(last - first),
+                                 MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (count < 0) return {.count = 0, .error = errno};
+    return {.count = static_cast<std::size_t>(count), .error = 0};
+}
+
+}  // namespace impnetd::relay

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "datapath/relay/frame.hpp"
+
+#include <cstring>
+
+#include <arpa/inet.h>
+
+namespace impnetd::relay {
+
+void encode(const Header& header, std::span<std::uint8_t, header_size> bytes) {
+    impnet_relay_header wire{};
+    wire.version = IMPNET_RELAY_VERSION;
+    wire.kind = static_cast<std::uint8_t>(header.kind);
+    wire.peer_port = htons(header.peer_port);
+    wire.peer_address = header.peer.network_order();
+    wire.local_address = header.local.network_order();
+    wire.local_port = htons(header.local_port);
+    wire.sequence = htons(header.sequence);
+    std::memcpy(bytes.data(), &wire, sizeof(wire));
+}
+
+std::array<std::uint8_t, header_size> encode(const Header& header) {
+    std::array<std::uint8_t, header_size> bytes{};
+    encode(header, bytes);
+    return bytes;
+}
+
+std::optional<Header> decode(std::span<const std::uint8_t> message) {
+    if (message.size() < header_size) return std::nullopt;
+    impnet_relay_header wire{};
+    std::memcpy(&wire, message.data(), sizeof(wire));
+    if (wire.version != IMPNET_RELAY_VERSION) return std::nullopt;
+    if (wire.kind < IMPNET_RELAY_DATAGRAM || wire.kind > IMPNET_RELAY_RESUMED) {
+        return std::nullopt;
+    }
+    return Header{.kind = static_cast<impnet_relay_kind>(wire.kind),
+                  .peer = Ipv4::from_network_order(wire.peer_address),
+                  .peer_port = ntohs(wire.peer_port),
+                  .local = Ipv4::from_network_order(wire.local_address),
+                  .local_port = ntohs(wire.local_port),
+                  .sequence = ntohs(wire.sequence)};
+}
+
+std::optional<Header> decode_request(std::span<const std::uint8_t> message) {
+    const std::optional<Header> header = decode(message);
+    if (!header || header->kind != IMPNET_RELAY_DATAGRAM) return std::nullopt;
+    if (!header->local.is_zero() || header->local_port != 0) return std::nullopt;
+    return header;
+}
+
+}  // namespace impnetd::relay

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "network/interfaces.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "core/quote.hpp"
+#include "log/log.hpp"
+
+namespace impnetd {
+
+Interfaces::Interfaces(Loop& loop, LinkPort& links, DataPath& data_path, FdStore& store,
+                       Naming naming, Milliseconds linger, Interface::MakeControl make_control)
+    : shared_{loop, data_path, store, *this},
+      links_(links),
+      naming_(std::move(naming)),
+      kept_names_(store, "names"),
+      linger_(linger),
+      make_control_(std::move(make_control)) {
+    const auto names =
+        kept_names_.read().and_then([](const auto& bytes) { return read_names(bytes); });
+    if (names) naming_.remember(*names);
+    constexpr std::string_view prefix = "interface-";
+    for (const auto& name : store.inherited(prefix))
+        if (const auto nii = Nii::parse(std::string_view(name).substr(prefix.size()))) ensure(*nii);
+}
+
+Interfaces::~Interfaces() {
+    links_.observe(nullptr);
+}
+
+void Interfaces::start() {
+    links_.observe(this);
+    for (const auto& link : links_.links()) link_changed(link);
+    for (auto* interface : all()) {
+        // Its device went while nobody looked, or has another name now.
+        if (interface->link() && interface_of(interface->link()->ifindex) != interface)
+            interface->link_removed();
+        interface->rejoined();
+    }
+}
+
+Result<Interface*> Interfaces::find(std::string_view text) const {
+    const auto nii = Nii::resolve(text);
+    if (!nii)
+        return fail(ErrorCode::no_such_interface, "interface: no NII \"" + shortened(text) + "\"");
+    if (const auto found = interfaces_.find(*nii); found != interfaces_.end())
+        return found->second.get();
+    if (naming_.known(*nii))
+        return fail(ErrorCode::unavailable, nii->text() + ": its device is gone");
+    if (nii->interface_class != InterfaceClass::ethernet)
+        return fail(ErrorCode::not_supported,
+                    "interface: this version has no " + std::string(name(nii->interface_class)));
+    return fail(ErrorCode::no_such_interface, "interface: there is no " + nii->text());
+}
+
+Interface& Interfaces::ensure(Nii nii) {
+    auto& interface = interfaces_[nii];
+    if (interface) return *interface;
+    const auto rule = naming_.rule(nii);
+    interface = std::make_unique<Interface>(
+        shared_, nii, slots_.try_emplace(nii, slots_.size() + 1).first->second,
+        Interface::Settings{.managed = rule.managed,
+                            .always_on = rule.managed && rule.always_on,
+                            .down_on_stop = rule.managed && rule.down_on_stop,
+                            .linger = linger_},
+        make_control_);
+    return *interface;
+}
+
+std::vector<Interface*> Interfaces::all() const {
+    std::vector<Interface*> out;
+    for (const auto& [nii, interface] : interfaces_) out.push_back(interface.get());
+    return out;
+}
+
+void Interfaces::link_changed(const Link& link) {
+    auto* interface = interface_of(link.ifindex);
+    if (interface == nullptr) interface = appeared(link);
+    if (interface == nullptr) return;
+    interface->link_changed(link);
+}
+
+Interface* Interfaces::appeared(const Link& link) {
+    const auto nii = naming_.name(link);
+    if (!nii) return nullptr;
+    const bool added = !interfaces_.contains(*nii);
+    auto& interface = ensure(*nii);
+    by_ifindex_[link.ifindex] = &interface;
+    log::info("device", {{"interface", nii->text()},
+                         {"device", link.name},
+                         {"mac", link.mac.text()},
+                         {"managed", interface.managed() ? "true" : "false"}});
+    if (added && observer_ != nullptr) observer_->interface_added(interface);
+    kept_names_.keep(write_record(naming_.names()));
+    return &interface;
+}
+
+void Interfaces::woken_up() const {
+    for (auto* interface : all()) interface->woken_up();
+}
+
+void Interfaces::set_linger(Milliseconds linger) {
+    linger_ = linger;
+    for (auto* interface : all()) interface->set_linger(linger);
+}
+
+bool Interfaces::down_on_stop() const {
+    return std::any_of(interfaces_.begin(), interfaces_.end(),
+                       [](const auto& entry) { return entry.second->down_on_stop(); });
+}
+
+void Interfaces::service_stops() const {
+    for (auto* interface : all()) interface->service_stops();
+}
+
+void Interfaces::link_removed(int ifindex) {
+    auto* interface = interface_of(ifindex);
+    if (interface == nullptr) return;
+    by_ifindex_.erase(ifindex);
+    naming_.release(interface->nii());
+    interface->link_removed();
+    look_again_later();
+}
+
+void Interfaces::look_again_later() {
+    // Once for all that go in this turn.
+    if (std::exchange(looks_again_, true)) return;
+    shared_.loop.defer([this] {
+        looks_again_ = false;
+        for (const auto& link : links_.links())
+            if (interface_of(link.ifindex) == nullptr) link_changed(link);
+    });
+}
+
+void Interfaces::addresses_changed(int ifindex) {
+    if (auto* interface = interface_of(ifindex)) interface->addresses_changed();
+}
+
+void Interfaces::interface_reported(Interface& interface, const StateReport& report) {
+    if (observer_ != nullptr) observer_->interface_reported(interface, report);
+}
+
+void Interfaces::interface_changed(Interface& interface) {
+    if (!interface.link() && interface.sessions() == 0) {
+        // Not now: the interface's own frames are on the stack.
+        shared_.loop.defer([this, nii = interface.nii()] { retire(nii); });
+    } else if (observer_ != nullptr) {
+        observer_->interface_changed(interface);
+    }
+}
+
+void Interfaces::retire(Nii nii) {
+    const auto found = interfaces_.find(nii);
+    if (found == interfaces_.end()) return;
+    const auto& interface = *found->second;
+    if (interface.link() || interface.sessions() > 0) return;  // it is needed again
+    if (observer_ != nullptr) observer_->interface_removed(*found->second);
+    interfaces_.erase(found);
+}
+
+Interface* Interfaces::interface_of(int ifindex) const {
+    const auto found = by_ifindex_.find(ifindex);
+    return found == by_ifindex_.end() ? nullptr : found->second;
+}
+
+}  // namespace impnetd

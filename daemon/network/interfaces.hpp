@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// All interfaces there are. Devices come and go with the kernel; an interface lives as long as its
+// device is there or somebody has it open.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "core/data_path.hpp"
+#include "core/error.hpp"
+#include "core/link.hpp"
+#include "core/nii.hpp"
+#include "loop/loop.hpp"
+#include "network/interface.hpp"
+#include "network/naming.hpp"
+#include "service/kept_value.hpp"
+
+namespace impnetd {
+
+class Interfaces final : private LinkPort::Observer, private Interface::Observer {
+  public:
+    class Observer : public Interface::Observer {
+      public:
+        virtual void interface_added(Interface& interface) = 0;
+        virtual void interface_removed(Interface& interface) = 0;
+
+      protected:
+        ~Observer() = default;
+    };
+
+    /// What was in use in the process before us is there again, as it was then; the kernel is
+    /// asked in `start`.
+    Interfaces(Loop& loop, LinkPort& links, DataPath& data_path, FdStore& store, Naming naming,
+               Milliseconds linger, Interface::MakeControl make_control);
+    ~Interfaces();
+    Interfaces(const Interfaces&) = delete;
+    Interfaces& operator=(const Interfaces&) = delete;
+
+    /// Takes in the devices that are there. Sessions of the process before us have joined.
+    void start();
+    void observe(Observer* observer) { observer_ = observer; }
+
+    /// By NII or class name. NoSuchInterface, Unavailable (its device is gone) or NotSupported.
+    Result<Interface*> find(std::string_view text) const;
+    /// By NII, made if it is not there: for a session of the process before us.
+    Interface& ensure(Nii nii);
+    std::vector<Interface*> all() const;
+
+    LinkPort& links() const { return links_; }
+
+    void woken_up() const;
+    void set_linger(Milliseconds linger);
+    /// Does the end of the service change anything?
+    bool down_on_stop() const;
+    /// The service ends for good.
+    void service_stops() const;
+
+  private:
+    void link_changed(const Link& link) override;
+    void link_removed(int ifindex) override;
+    void addresses_changed(int ifindex) override;
+    void interface_reported(Interface& interface, const StateReport& report) override;
+    void interface_changed(Interface& interface) override;
+    Interface* appeared(const Link& link);
+    Interface* interface_of(int ifindex) const;
+    void retire(Nii nii);
+    /// An identifier is free: for a device that could not have it before, perhaps.
+    void look_again_later();
+
+    Interface::Shared shared_;
+    LinkPort& links_;
+    Naming naming_;
+    KeptValue kept_names_;
+    Milliseconds linger_;
+    Interface::MakeControl make_control_;
+    Observer* observer_ = nullptr;
+    std::map<Nii, DataPath::Slot> slots_;  // an identifier keeps its slot
+    std::map<Nii, std::unique_ptr<Interface>> interfaces_;
+    std::map<int, Interface*> by_ifindex_;
+    bool looks_again_ = false;
+};
+
+}  // namespace impnetd

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "network/managed_ethernet.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "log/log.hpp"
+
+namespace impnetd {
+
+using namespace ethernet;
+
+ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links,
+                                 const MakeLeasePort& make_lease_port, Timing timing,
+                                 std::string hostname, const InterfaceRecord* before)
+    : interface_(interface),
+      links_(links),
+      timing_(timing),
+      hostname_(std::move(hostname)),
+      deadline_(loop, [this] { feed(DeadlinePassed{}); }),
+      lease_port_(make_lease_port(*this)) {
+    if (before == nullptr) return;
+    lease_ = before->lease;
+    static_network_ = before->static_network;
+    proxy_ = before->proxy;
+    machine_.state = before->state;
+    machine_.wanted = true;
+    machine_.leased = lease_.has_value();
+    machine_.static_network = static_network_;
+    machine_.address = before->address;
+    address_seen_ = machine_.address.has_value();
+    if (before->link.ifindex != 0) {
+        link_ = before->link;
+        machine_.present = true;
+        machine_.carrier = link_->up && link_->carrier;
+        taking_over_ = true;
+    }
+    if (machine_.state == State::connected) interface_.set_ip_table(table());
+}
+
+void ManagedEthernet::describe(InterfaceRecord& record) const {
+    record.address = machine_.address;
+    if (machine_.leased) record.lease = lease_;
+    record.static_network = static_network_;
+    record.proxy = proxy_;
+}
+
+// --- What happens -------------------------------------------------------------------------------
+
+void ManagedEthernet::opened(const Nic& nic) {
+    static_network_ = nic.static_network;
+    proxy_ = nic.proxy;
+    feed(Wanted{nic.static_network});
+    // It may run already: then the proxy is all that is new.
+    if (machine_.state == State::connected) interface_.set_ip_table(table());
+}
+
+void ManagedEthernet::closed() {
+    feed(Unwanted{});
+}
+
+void ManagedEthernet::link_changed(const Link& link) {
+    const auto before = std::exchange(link_, link);
+    const bool carrier = link.up && link.carrier;
+    const bool taking_over = std::exchange(taking_over_, false);
+    if (taking_over) {
+        if (machine_.leased) lease_port_->adopt(lease_request(), *lease_);
+        feed(TakenOver{});
+    }
+    if (!before)
+        feed(DeviceAppeared{carrier});
+    else if (before->up && !link.up)
+        feed(SetDown{});
+    else {
+        if (carrier_flapped(*before, link)) feed(CarrierChanged{false});
+        feed(CarrierChanged{carrier});
+    }
+    if (taking_over) addresses_changed();
+}
+
+void ManagedEthernet::link_removed() {
+    link_.reset();
+    taking_over_ = false;
+    address_seen_ = false;
+    feed(DeviceRemoved{});
+}
+
+void ManagedEthernet::addresses_changed() {
+    if (!machine_.address) return;
+    const auto addresses = links_.addresses(ifindex());
+    const bool there = std::any_of(addresses.begin(), addresses.end(), [&](const auto& address) {
+        return address.network == machine_.address->network;
+    });
+    if (there)
+        address_seen_ = true;
+    else if (std::exchange(address_seen_, false))
+        feed(AddressGone{});
+}
+
+void ManagedEthernet::woken_up() {
+    feed(WokenUp{});
+}
+
+void ManagedEthernet::lease_obtained(const Lease& lease) {
+    lease_ = lease;
+    log::info("lease", {{"interface", interface_.nii().text()},
+                        {"address", lease.network.text()},
+                        {"dhcp_server", lease.server ? lease.server->text() : ""},
+                        {"lease_seconds", std::to_string(lease.seconds)}});
+    feed(LeaseObtained{lease});
+    if (machine_.state == State::connected) interface_.set_ip_table(table());
+}
+
+void ManagedEthernet::lease_lost(const std::string& reason) {
+    lease_.reset();
+    feed(LeaseLost{reason});
+}
+
+void ManagedEthernet::lease_refused(const std::string& reason) {
+    log::warning("lease_refused", {{"interface", interface_.nii().text()}, {"reason", reason}});
+    feed(LeaseRefused{reason});
+}
+
+// --- What is done about it -----------------------------------------------------------------------
+
+void ManagedEthernet::feed(Event event) {
+    events_.push_back(std::move(event));
+    if (stepping_) return;  // further up the stack, which goes on with this one
+    stepping_ = true;
+    const std::unique_ptr<bool, void (*)(bool*)> done(&stepping_,
+                                                      [](bool* flag) { *flag = false; });
+    while (!events_.empty()) {
+        auto [machine, actions] = step(machine_, events_.front(), timing_);
+        events_.pop_front();
+        machine_ = std::move(machine);
+        for (const auto& action : actions)
+            std::visit([this](const auto& a) { perform(a); }, action);
+    }
+    interface_.keep();
+}
+
+void ManagedEthernet::perform(const Enter& action) {
+    interface_.set_state(action.state, action.reason,
+                         action.state == State::connected ? table() : std::nullopt);
+}
+
+void ManagedEthernet::perform(const Power& action) {
+    const int epoch = ++*epoch_;
+    links_.set_up(ifindex(), action.up,
+                  [this, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
+                      const auto now = alive.lock();
+                      if (now && *now == epoch && !result) feed(Fault{result.error().message});
+                  });
+}
+
+void ManagedEthernet::perform(const SetDeadline& action) {
+    deadline_.start(action.delay);
+}
+
+void ManagedEthernet::perform(const ClearDeadline&) {
+    deadline_.stop();
+}
+
+void ManagedEthernet::perform(const StartLease&) {
+    lease_port_->start(lease_request());
+}
+
+void ManagedEthernet::perform(const RenewLease&) {
+    lease_port_->renew();
+}
+
+void ManagedEthernet::perform(const StopLease&) {
+    lease_port_->stop();
+}
+
+void ManagedEthernet::perform(const Assign& action) {
+    const int epoch = ++*epoch_;
+    links_.assign(ifindex(), action.address,
+                  [this, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
+                      const auto now = alive.lock();
+                      if (!now || *now != epoch) return;
+                      if (result)
+                          feed(AddressAssigned{});
+                      else
+                          feed(Fault{result.error().message});
+                  });
+}
+
+void ManagedEthernet::perform(const Withdraw& action) {
+    address_seen_ = false;
+    links_.withdraw(ifindex(), action.network,
+                    [name = interface_.nii().text()](const Result<>& result) {
+                        if (!result)
+                            log::warning("withdraw_failed",
+                                         {{"interface", name}, {"reason", result.error().message}});
+                    });
+}
+
+void ManagedEthernet::perform(const ForgetNic&) {
+    static_network_.reset();
+    proxy_.reset();
+}
+
+LeaseRequest ManagedEthernet::lease_request() const {
+    LeaseRequest request;
+    request.device = link_->name;
+    request.ifindex = link_->ifindex;
+    request.mac = link_->mac;
+    request.hostname = hostname_;
+    if (lease_) request.previous = lease_->network.address;
+    return request;
+}
+
+int ManagedEthernet::ifindex() const {
+    return link_ ? link_->ifindex : 0;
+}
+
+std::optional<IpTable> ManagedEthernet::table() const {
+    IpTable out;
+    if (static_network_) {
+        out.network = static_network_->network;
+        out.broadcast = static_network_->network.broadcast();
+        out.gateway = static_network_->gateway;
+        out.dns = static_network_->dns;
+    } else if (lease_) {
+        out.network = lease_->network;
+        out.broadcast = lease_->broadcast ? lease_->broadcast : lease_->network.broadcast();
+        out.gateway = lease_->gateway;
+        out.dhcp_server = lease_->server;
+        out.dns = lease_->dns;
+    } else {
+        return std::nullopt;
+    }
+    out.proxy = proxy_;
+    return out;
+}
+
+}  // namespace impnetd

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// Runs the ethernet machine (core/ethernet.hpp) for one interface: turns what the kernel, the DHCP
+// client and the clock say into events, and carries its actions out. No decisions of its own.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/ethernet.hpp"
+#include "core/lease.hpp"
+#include "core/link.hpp"
+#include "loop/loop.hpp"
+#include "network/interface.hpp"
+
+namespace impnetd {
+
+class ManagedEthernet final : public Control, private LeasePort::Observer {
+  public:
+    using MakeLeasePort = std::function<std::unique_ptr<LeasePort>(LeasePort::Observer&)>;
+
+    /// `before`: how the process before us left it; nothing if it was not in use.
+    ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links,
+                    const MakeLeasePort& make_lease_port, ethernet::Timing timing,
+                    std::string hostname, const InterfaceRecord* before);
+
+    void describe(InterfaceRecord& record) const override;
+    void opened(const Nic& nic) override;
+    void closed() override;
+    void link_changed(const Link& link) override;
+    void link_removed() override;
+    void addresses_changed() override;
+    void woken_up() override;
+
+  private:
+    void lease_obtained(const Lease& lease) override;
+    void lease_lost(const std::string& reason) override;
+    void lease_refused(const std::string& reason) override;
+
+    void feed(ethernet::Event event);
+    void perform(const ethernet::Enter& action);
+    void perform(const ethernet::Power& action);
+    void perform(const ethernet::SetDeadline& action);
+    void perform(const ethernet::ClearDeadline& action);
+    void perform(const ethernet::StartLease& action);
+    void perform(const ethernet::RenewLease& action);
+    void perform(const ethernet::StopLease& action);
+    void perform(const ethernet::Assign& action);
+    void perform(const ethernet::Withdraw& action);
+    void perform(const ethernet::ForgetNic& action);
+
+    LeaseRequest lease_request() const;
+    int ifindex() const;
+    std::optional<IpTable> table() const;
+
+    Interface& interface_;
+    LinkPort& links_;
+    ethernet::Timing timing_;
+    std::string hostname_;
+    ethernet::Machine machine_;
+    std::deque<ethernet::Event> events_;  // an action may bring the next event before it returns
+    bool stepping_ = false;
+    Timer deadline_;
+    std::unique_ptr<LeasePort> lease_port_;
+    std::optional<Link> link_;
+    std::optional<Lease> lease_;
+    std::optional<StaticConfig> static_network_;
+    std::optional<ProxyConfig> proxy_;
+    bool taking_over_ = false;   // until the kernel has said how the device is now
+    bool address_seen_ = false;  // the kernel's list has shown the address we assigned
+    // Answers of the kernel to requests that something newer has overtaken are not ours any more.
+    std::shared_ptr<int> epoch_ = std::make_shared<int>(0);
+};
+
+}  // namespace impnetd

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// Reading the configuration again while the daemon runs (SIGHUP, `systemctl reload`,
+// Manager.Reload). A bad file changes nothing and is reported. What only a restart can change stays
+// as it is, and is reported, too.
+#pragma once
+
+#include <string>
+
+#include "config/configuration.hpp"
+#include "core/error.hpp"
+#include "datapath/relay/relay.hpp"
+#include "loop/loop.hpp"
+#include "network/interfaces.hpp"
+#include "network/sessions.hpp"
+#include "service/notify.hpp"
+
+namespace impnetd {
+
+Sessions::Limits limits_of(const Configuration& config);
+
+class Reload {
+  public:
+    struct Parts {
+        Notify& notify;
+        Interfaces& interfaces;
+        Sessions& sessions;
+        Relay& data_path;
+    };
+
+    /// `config`: what is in force; `path`: the main file.
+    Reload(Loop& loop, const Parts& parts, std::string path, Configuration config);
+
+    /// Reads the files and puts in force what they say, or returns what is wrong with them.
+    Result<> read();
+
+  private:
+    void apply(const Configuration& next);
+
+    Parts parts_;
+    std::string path_;
+    Configuration config_;
+    SignalWatch on_hangup_;
+};
+
+}  // namespace impnetd

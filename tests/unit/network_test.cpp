@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// Interfaces and sessions, whole, over fake ports: devices that come and go, several users of one
+// interface, what each of them is told, and what is left when they go.
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "loop/loop.hpp"
+#include "network/interfaces.hpp"
+#include "network/managed_ethernet.hpp"
+#include "network/observed_link.hpp"
+#include "network/sessions.hpp"
+#include "ports/fake_data_path.hpp"
+#include "ports/fake_lease.hpp"
+#include "ports/fake_link.hpp"
+
+using namespace impnetd;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Step = std::pair<int, int>;  // previous, state
+using Steps = std::vector<Step>;
+
+/// What a session's owner is told.
+struct Told final : Session::Observer {
+    Steps steps;
+    std::vector<std::string> reasons;
+
+    void state_reported(const StateReport& report) override {
+        steps.emplace_back(number(report.previous), number(report.state));
+        reasons.push_back(report.reason);
+    }
+    void socket_forgotten(std::uint64_t) override {}
+};
+
+struct SocketTold final : SessionSocket::Observer {
+    std::vector<std::string> closed;
+    std::vector<Datagram> datagrams;
+
+    void datagram_received(const Datagram& datagram) override { datagrams.push_back(datagram); }
+    void socket_closed(const std::string& reason) override { closed.push_back(reason); }
+};
+
+Lease lease(std::uint8_t last = 100) {
+    Lease out;
+    out.network = {Ipv4(10, 77, 1, last), 24};
+    out.gateway = Ipv4(10, 77, 1, 1);
+    out.server = Ipv4(10, 77, 1, 1);
+    out.dns = {Ipv4(10, 77, 1, 1)};
+    out.seconds = 3600;
+    return out;
+}
+
+Nic plain(const std::string& nii = "eth0") {
+    Nic nic;
+    nic.interface = nii;
+    nic.nii = *Nii::resolve(nii);
+    return nic;
+}
+
+Nic with_address() {
+    auto nic = plain();
+    nic.static_network =
+        StaticConfig{{Ipv4(10, 77, 1, 50), 24}, Ipv4(10, 77, 1, 1), {Ipv4(10, 77, 1, 1)}};
+    return nic;
+}
+
+/// A daemon without a bus: eth0 is the device lan0, managed unless said otherwise.
+struct World {
+    Loop loop{[](std::string_view what) { FAIL(what); }};
+    ports::FakeLinks links;
+    ports::FakeDataPath data_path{loop};
+    Notify notify;
+    FdStore store;
+    ports::FakeLease* dhcp = nullptr;
+    std::unique_ptr<Interfaces> interfaces;
+    std::unique_ptr<Sessions> sessions;
+    int lan0 = 0;
+    Client client;
+
+    explicit World(bool managed = true, bool always_on = false, Sessions::Limits limits = {},
+                   Milliseconds linger = 0ms)
+        : notify(loop, ""), store(notify) {
+        InterfaceRule rule;
+        rule.device = "lan0";
+        rule.managed = managed;
+        rule.always_on = always_on;
+        links.answer_from(loop);
+        interfaces = std::make_unique<Interfaces>(
+            loop, links, data_path, store, Naming({rule}, [](const Link&) { return true; }), linger,
+            [this](Interface& interface, bool is_managed,
+                   const InterfaceRecord* before) -> std::unique_ptr<Control> {
+                if (!is_managed) return std::make_unique<ObservedLink>(interface, links, before);
+                return std::make_unique<ManagedEthernet>(
+                    loop, interface, links,
+                    [this](LeasePort::Observer& observer) {
+                        auto port = std::make_unique<ports::FakeLease>(observer);
+                        dhcp = port.get();
+                        return port;
+                    },
+                    ethernet::Timing{}, "host", before);
+            });
+        sessions = std::make_unique<Sessions>(loop, *interfaces, data_path, store, limits);
+        lan0 = links.add("lan0", "");
+        interfaces->start();
+        client.uid = 1000;
+    }
+
+    /// Until nothing is left to be done at once.
+    void settle() {
+        for (int turn = 0; turn < 20; ++turn) uv_run(loop.raw(), UV_RUN_NOWAIT);
+    }
+    Session& open(Told& told, const Nic& nic = plain()) {
+        auto session = sessions->open(client, nic);
+        REQUIRE(session);
+        (*session)->begin(":1.7", told);
+        settle();
+        return **session;
+    }
+    void connect(Told& told) {
+        open(told);
+        dhcp->grant(lease());
+        settle();
+    }
+    Interface& eth0() const { return **interfaces->find("eth0"); }
+};
+
+}  // namespace
+
+TEST_CASE("a session is told each step from its first to CONNECTED") {
+    World world;
+    Told told;
+    world.connect(told);
+    CHECK(told.steps == Steps{{-1, 0}, {0, 200}, {200, 201}, {201, 1}});
+    CHECK(world.eth0().ip_table()->network == lease().network);
+    CHECK(world.data_path.facts(world.eth0().slot()).network == lease().network);
+}
+
+TEST_CASE("nothing is told before the session begins") {
+    World world;
+    auto session = world.sessions->open(world.client, plain());
+    REQUIRE(session);
+    world.settle();
+    CHECK((*session)->state() == State::unknown);
+    CHECK(world.links.requests().empty());
+}
+
+TEST_CASE("who joins a connected interface is told CONNECTED once") {
+    World world;
+    Told first;
+    Told second;
+    world.connect(first);
+    const auto before = first.steps.size();
+    world.open(second);
+    CHECK(second.steps == Steps{{-1, 1}});
+    CHECK(first.steps.size() == before);
+    CHECK(world.eth0().sessions() == 2);
+}
+
+TEST_CASE("all sessions of an interface see the same steps") {
+    World world;
+    Told first;
+    Told second;
+    world.connect(first);
+    world.open(second);
+    first.steps.clear();
+    second.steps.clear();
+    world.links.pull(world.lan0);
+    world.links.plug(world.lan0);
+    world.settle();
+    world.dhcp->grant(lease());
+    world.settle();
+    const Steps expected{{1, 204}, {204, 0}, {0, 200}, {200, 201}, {201, 1}};
+    CHECK(first.steps == expected);
+    CHECK(second.steps == expected);
+    CHECK(world.dhcp->renewals() == 1);
+}
+
+TEST_CASE("a cable that was out for too short a time to be told is reported all the same") {
+    const Steps tail{{1, 204}, {204, 0}, {0, 200}, {200, 201}};
+    World world;
+    Told told;
+    world.connect(told);
+    told.steps.clear();
+    world.links.flap(world.lan0);
+    world.settle();
+    CHECK(told.steps == tail);
+    CHECK(world.dhcp->renewals() == 1);
+
+    World other(false);
+    Told observed;
+    other.links.power(other.lan0, true);
+    other.links.add_address(other.lan0, {Ipv4(10, 9, 9, 9), 24});
+    other.open(observed);
+    other.links.flap(other.lan0);
+    CHECK(observed.steps == Steps{{-1, 1}, {1, 204}, {204, 1}});
+}
+
+TEST_CASE("the address leaves the table with the carrier, and stays in the kernel") {
+    World world;
+    Told told;
+    world.connect(told);
+    world.links.pull(world.lan0);
+    world.settle();
+    CHECK_FALSE(world.eth0().ip_table());
+    CHECK_FALSE(world.data_path.facts(world.eth0().slot()).network);
+    CHECK(world.links.addresses(world.lan0).size() == 1);
+}
+
+TEST_CASE("the interface is powered down when the linger after its last session is over") {
+    World world;
+    Told told;
+    Told other;
+    world.connect(told);
+    auto& second = world.open(other);
+    world.sessions->close(1);
+    world.settle();
+    CHECK(world.eth0().state() == State::connected);
+    world.sessions->close(second.id());
+    world.settle();
+    CHECK(world.eth0().state() == State::unknown);
+    CHECK(world.links.addresses(world.lan0).empty());
+    CHECK_FALSE(world.links.link(world.lan0)->up);
+    CHECK_FALSE(world.dhcp->running());
+}
+
+TEST_CASE("an interface that is opened again within the linger never went away") {
+    World world(true, false, {}, 1h);
+    Told told;
+    world.connect(told);
+    world.sessions->close(1);
+    world.settle();
+    Told again;
+    world.open(again);
+    CHECK(again.steps == Steps{{-1, 1}});
+    CHECK(world.dhcp->starts().size() == 1);
+}
+
+TEST_CASE("an interface that is always on needs nobody") {
+    World world(true, true);
+    world.settle();
+    world.dhcp->grant(lease());
+    world.settle();
+    CHECK(world.eth0().state() == State::connected);
+
+    Told told;
+    auto& session = world.open(told);
+    CHECK(told.steps == Steps{{-1, 1}});
+    world.sessions->close(session.id());
+    world.settle();
+    CHECK(world.eth0().state() == State::connected);
+
+    SECTION("and returns to itself after somebody's own configuration") {
+        Told extended;
+        auto& static_session = world.open(extended, with_address());
+        CHECK(extended.steps == Steps{{-1, 0}, {0, 200}, {200, 1}});
+        CHECK(world.eth0().ip_table()->network.address == Ipv4(10, 77, 1, 50));
+        world.sessions->close(static_session.id());
+        world.settle();
+        CHECK(world.eth0().state() == State::ethernet_dhcping);
+    }
+}
+
+TEST_CASE(
+    "an extended NIC is refused while another session is there, and a plain one may join it") {
+    World world;
+    Told told;
+    world.connect(told);
+    const auto refused = world.sessions->open(world.client, with_address());
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::in_use);
+    world.sessions->close(1);
+    world.settle();
+
+    Told own;
+    Told guest;
+    auto& session = world.open(own, with_address());
+    CHECK(own.steps == Steps{{-1, 0}, {0, 200}, {200, 1}});
+    world.open(guest);
+    CHECK(guest.steps == Steps{{-1, 1}});
+    const auto identical = world.sessions->open(world.client, with_address());
+    REQUIRE_FALSE(identical);
+    CHECK(identical.error().code == ErrorCode::in_use);
+    world.sessions->close(session.id());
+    world.settle();
+    CHECK(world.eth0().state() == State::connected);  // the guest keeps it
+}
+
+TEST_CASE("what a NIC brought along is gone with the cable") {
+    World world;
+    Told told;
+    world.open(told, with_address());
+    world.links.pull(world.lan0);
+    world.settle();
+    CHECK(world.links.addresses(world.lan0).empty());
+    world.links.plug(world.lan0);
+    world.settle();
+    CHECK(world.eth0().state() == State::ethernet_dhcping);
+}
+
+TEST_CASE("an observed interface follows the kernel and asks it for nothing") {
+    World world(false);
+    Told told;
+    world.open(told);
+    CHECK(told.steps == Steps{{-1, 204}});
+    world.links.power(world.lan0, true);
+    world.links.add_address(world.lan0, {Ipv4(10, 9, 9, 9), 24}, Ipv4(10, 9, 9, 255));
+    world.links.set_gateway(world.lan0, Ipv4(10, 9, 9, 1));
+    CHECK(world.eth0().ip_table()->gateway == Ipv4(10, 9, 9, 1));
+    world.links.pull(world.lan0);
+    world.links.plug(world.lan0);
+    world.links.remove_address(world.lan0, {Ipv4(10, 9, 9, 9), 24});
+    CHECK(told.steps == Steps{{-1, 204}, {204, 200}, {200, 1}, {1, 204}, {204, 1}, {1, 200}});
+    CHECK(world.links.requests().empty());
+
+    const auto refused = world.sessions->open(world.client, with_address());
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::not_supported);
+}
+
+TEST_CASE("a removed device closes its sockets, and sessions resume when it returns") {
+    World world;
+    Told told;
+    auto& session = world.open(told);
+    world.dhcp->grant(lease());
+    world.settle();
+    auto socket = session.open_udp(1, 2001, Delivery::signal);
+    REQUIRE(socket);
+    SocketTold socket_told;
+    (*socket)->observe(&socket_told);
+    told.steps.clear();
+
+    world.links.remove(world.lan0);
+    world.settle();
+    CHECK(told.steps == Steps{{1, 204}, {204, 202}});  // the kernel sets it down first
+    CHECK(told.reasons.back() == "device removed");
+    CHECK(socket_told.closed == std::vector<std::string>{"device removed"});
+    CHECK_FALSE((*socket)->open());
+    CHECK(session.open_udp(2, 2001, Delivery::signal).error().code == ErrorCode::unavailable);
+    CHECK(world.sessions->open(world.client, plain()).error().code == ErrorCode::unavailable);
+
+    world.links.add("lan0", "");
+    world.settle();
+    CHECK(told.steps == Steps{{1, 204}, {204, 202}, {202, 0}, {0, 200}, {200, 201}});
+    CHECK(session.open_udp(3, 2001, Delivery::signal));
+}
+
+TEST_CASE("an interface without a device and without users disappears") {
+    World world;
+    world.links.remove(world.lan0);
+    world.settle();
+    CHECK(world.interfaces->all().empty());
+    CHECK(world.interfaces->find("eth0").error().code == ErrorCode::unavailable);
+    CHECK(world.interfaces->find("eth7").error().code == ErrorCode::no_such_interface);
+    CHECK(world.interfaces->find("wl0").error().code == ErrorCode::not_supported);
+    CHECK(world.interfaces->find("lan0").error().code == ErrorCode::no_such_interface);
+}
+
+TEST_CASE("a device that waited for an identifier gets it when it is free") {
+    World world;
+    world.links.rename(world.lan0, "house");
+    const int second = world.links.add("lan0", "");
+    world.settle();
+    auto* eth0 = *world.interfaces->find("eth0");
+    CHECK(eth0->link()->ifindex == world.lan0);  // it keeps what it has, by whatever name
+    world.links.remove(world.lan0);
+    world.settle();
+    REQUIRE(world.interfaces->find("eth0"));
+    CHECK((*world.interfaces->find("eth0"))->link()->ifindex == second);
+    CHECK(world.interfaces->all().size() == 1);
+}
+
+TEST_CASE("a session's end closes its sockets and nobody else's") {
+    World world;
+    Told told;
+    Told other;
+    world.connect(told);
+    auto& second = world.open(other);
+    REQUIRE(second.open_udp(1, 2001, Delivery::signal));
+    auto& third = world.open(told);
+    REQUIRE(third.open_udp(2, 2002, Delivery::signal));
+    const auto slot = world.eth0().slot();
+    CHECK(world.data_path.open_ports(slot) == std::vector<std::uint16_t>{2001, 2002});
+    world.sessions->close(second.id());
+    CHECK(world.data_path.open_ports(slot) == std::vector<std::uint16_t>{2002});
+}
+
+TEST_CASE("sessions and sockets are limited for each user, exactly") {
+    World world(true, false, {3, 5});
+    std::vector<Told> told(3);
+    for (auto& one : told) world.open(one);
+    CHECK(world.sessions->open(world.client, plain()).error().code == ErrorCode::limit_exceeded);
+    Client other;
+    other.uid = 1001;
+    const auto foreign = world.sessions->open(other, plain());
+    REQUIRE(foreign);
+
+    auto first = world.sessions->open(other, plain());
+    std::vector<SessionSocket*> sockets;
+    for (std::uint64_t id = 1; id <= 5; ++id) {
+        auto socket = (*first)->open_udp(id, 0, Delivery::signal);
+        REQUIRE(socket);
+        sockets.push_back(*socket);
+    }
+    CHECK((*foreign)->open_udp(6, 0, Delivery::signal).error().code == ErrorCode::limit_exceeded);
+    sockets.front()->close("");
+    CHECK((*foreign)->open_udp(7, 0, Delivery::signal));
+
+    world.sessions->close(1);
+    CHECK(world.sessions->open(world.client, plain()));
+}
+
+TEST_CASE("a socket that is closed stays closed, and says so") {
+    World world;
+    Told told;
+    auto& session = world.open(told);
+    world.dhcp->grant(lease());
+    world.settle();
+    auto* socket = *session.open_udp(1, 2001, Delivery::signal);
+    SocketTold socket_told;
+    socket->observe(&socket_told);
+    CHECK(socket->send("10.77.1.1", 2001, {1}) == SendResult::sent);
+
+    SECTION("closed by its owner, nobody is told") {
+        socket->close("");
+        socket->close("");
+        world.settle();
+        CHECK(socket_told.closed.empty());
+        CHECK(socket->counters().sent == 1);
+    }
+    SECTION("closed for an address that is none") {
+        CHECK(socket->send("10.77.1", 2001, {1}).error().code == ErrorCode::address_not_allowed);
+        CHECK(socket_told.closed.empty());  // the answer comes first
+        world.settle();
+        CHECK(socket_told.closed.size() == 1);
+    }
+    SECTION("closed for an address that is not allowed") {
+        CHECK(socket->send("8.8.8.8", 2001, {1}).error().code == ErrorCode::address_not_allowed);
+        world.settle();
+        CHECK(socket_told.closed.size() == 1);
+    }
+    CHECK(socket->send("10.77.1.1", 2001, {1}).error().code == ErrorCode::socket_closed);
+    std::optional<ErrorCode> refused;
+    socket->acquire([&](const Result<UniqueFd>& fd) { refused = fd.error().code; });
+    CHECK(refused == ErrorCode::socket_closed);
+    CHECK(world.data_path.open_ports(world.eth0().slot()).empty());
+}
+
+TEST_CASE("a session that opens and closes sockets for ever holds on to a few of them only") {
+    World world;
+    Told told;
+    auto& session = world.open(told);
+    for (std::uint64_t id = 1; id <= 1000; ++id) {
+        auto socket = session.open_udp(id, 2001, Delivery::signal);
+        REQUIRE(socket);
+        (*socket)->close("");
+        world.settle();
+    }
+    CHECK(session.sockets().size() == Session::closed_sockets_kept);
+}
+
+TEST_CASE("a session and its open sockets can be written down") {
+    World world;
+    Told told;
+    auto& session = world.open(told);
+    REQUIRE(session.open_udp(1, 2001, Delivery::descriptor));
+    (*session.open_udp(2, 2002, Delivery::signal))->close("");
+    const auto& record = session.record();
+    CHECK(record.client.uid == 1000);
+    CHECK(record.sockets == std::vector<SocketRecord>{{1, 2001, Delivery::descriptor}});
+    CHECK(read_session_record(write_record(record)) == record);
+}
+
+TEST_CASE("an answer of the kernel that a newer question has overtaken does not count") {
+    World world;
+    Told told;
+    world.connect(told);
+    told.steps.clear();
+    // Renewed, pulled, plugged: the answer to the renewal's address comes after all of it.
+    world.dhcp->grant(lease());
+    world.links.pull(world.lan0);
+    world.links.plug(world.lan0);
+    world.settle();
+    CHECK(told.steps == Steps{{1, 204}, {204, 0}, {0, 200}, {200, 201}});
+    world.dhcp->grant(lease());
+    world.settle();
+    CHECK(told.steps.back() == Step{201, 1});
+}

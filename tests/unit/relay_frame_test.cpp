@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <cstdint>
+#include <random>
+#include <span>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "datapath/relay/frame.hpp"
+
+using namespace impnetd;
+using relay::Header;
+
+namespace {
+
+const Header arrival{.kind = IMPNET_RELAY_DATAGRAM,
+                     .peer = Ipv4(10, 1, 2, 3),
+                     .peer_port = 0x1234,
+                     .local = Ipv4(10, 1, 2, 255),
+                     .local_port = 2001,
+                     .sequence = 0x5678};
+const Header request{.kind = IMPNET_RELAY_DATAGRAM,
+                     .peer = Ipv4(10, 1, 2, 3),
+                     .peer_port = 4000,
+                     .local = {},
+                     .local_port = 0,
+                     .sequence = 65535};
+
+std::vector<std::uint8_t> bytes_of(const Header& header) {
+    const auto bytes = relay::encode(header);
+    return {bytes.begin(), bytes.end()};
+}
+
+}  // namespace
+
+TEST_CASE("A header travels in network byte order", "[relay]") {
+    const std::vector<std::uint8_t> expected = {1,  1, 0x12, 0x34, 10,   1,    2,    3,
+                                                10, 1, 2,    255,  0x07, 0xd1, 0x56, 0x78};
+    CHECK(bytes_of(arrival) == expected);
+}
+
+TEST_CASE("A header that was encoded decodes to itself", "[relay]") {
+    const Header verdict{.kind = IMPNET_RELAY_VERDICT,
+                         .peer = {},
+                         .peer_port = 0,
+                         .local = {},
+                         .local_port = 40000,
+                         .sequence = 7};
+    for (const Header& header : {arrival, request, verdict, Header{}}) {
+        CHECK(relay::decode(bytes_of(header)) == header);
+    }
+}
+
+TEST_CASE("What follows the header is not looked at", "[relay]") {
+    auto bytes = bytes_of(arrival);
+    bytes.resize(relay::max_frame, 0xff);
+    CHECK(relay::decode(bytes) == arrival);
+}
+
+TEST_CASE("Messages that are too short have no header", "[relay]") {
+    const auto bytes = bytes_of(arrival);
+    for (std::size_t size = 0; size < relay::header_size; ++size) {
+        CHECK_FALSE(relay::decode(std::span(bytes).first(size)));
+    }
+}
+
+TEST_CASE("Other versions and kinds are not understood", "[relay]") {
+    for (int value = 0; value < 256; ++value) {
+        auto version = bytes_of(arrival);
+        version[0] = static_cast<std::uint8_t>(value);
+        CHECK(relay::decode(version).has_value() == (value == 1));
+        auto kind = bytes_of(arrival);
+        kind[1] = static_cast<std::uint8_t>(value);
+        CHECK(relay::decode(kind).has_value() == (value >= 1 && value <= 3));
+        CHECK_FALSE((relay::decode_request(kind) && value != 1));
+    }
+}
+
+TEST_CASE("A client sends datagrams, and leaves alone what is not its to fill in", "[relay]") {
+    CHECK(relay::decode_request(bytes_of(request)) == request);
+    for (std::size_t at = 8; at < 14; ++at) {
+        auto bytes = bytes_of(request);
+        bytes[at] = 1;
+        INFO("byte " << at);
+        CHECK(relay::decode(bytes));
+        CHECK_FALSE(relay::decode_request(bytes));
+    }
+}
+
+TEST_CASE("Whatever arrives is either refused or encodes to the same bytes", "[relay]") {
+    std::mt19937 random(Catch::rngSeed());
+    int understood = 0;
+    for (int run = 0; run < 100'000; ++run) {
+        std::vector<std::uint8_t> bytes(random() % 40);
+        for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random());
+        if (bytes.size() >= 2 && run % 2 == 0) {
+            bytes[0] = 1;
+            bytes[1] = static_cast<std::uint8_t>(1 + random() % 2);
+        }
+        const auto header = relay::decode(bytes);
+        if (!header) continue;
+        ++understood;
+        bytes.resize(relay::header_size);
+        REQUIRE(bytes_of(*header) == bytes);
+    }
+    CHECK(understood > 10'000);
+}
