@@ -33,7 +33,7 @@ Result<> Reload::read() {
 
 void Reload::apply(const Configuration& next) {
     parts_.sessions.set_limits(limits_of(next));
-    parts_.data_path.set_limits(next.limiter);
+    parts_.data_path.set_limit(next.limiter);
     parts_.interfaces.set_linger(next.timeouts.linger);
     log::info("reloaded");
     std::string later;

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "config/configuration.hpp"
+#include "core/data_path.hpp"
 #include "core/error.hpp"
-#include "datapath/relay/relay.hpp"
 #include "loop/loop.hpp"
 #include "network/interfaces.hpp"
 #include "network/sessions.hpp"
@@ -25,7 +25,7 @@ class Reload {
         Notify& notify;
         Interfaces& interfaces;
         Sessions& sessions;
-        Relay& data_path;
+        DataPath& data_path;
     };
 
     /// `config`: what is in force; `path`: the main file.

@@ -17,7 +17,7 @@
 
 #include "core/error.hpp"
 #include "core/interface_rule.hpp"
-#include "core/token_bucket.hpp"
+#include "core/rate_limit.hpp"
 
 namespace impnetd {
 
@@ -43,7 +43,7 @@ struct Configuration {
 
     std::vector<InterfaceRule> interfaces;  ///< by rising NII, each once
     Timeouts timeouts;
-    TokenBucket::Limits limiter;
+    RateLimit limiter;
     Datapath datapath;
     Limits limits;
 };

@@ -17,6 +17,8 @@
 #include "core/client.hpp"
 #include "core/error.hpp"
 #include "core/ipv4.hpp"
+#include "core/rate_limit.hpp"
+#include "core/socket_policy.hpp"
 #include "loop/unique_fd.hpp"
 
 namespace impnetd {
@@ -84,13 +86,16 @@ class DataSocket {
     virtual Result<SendResult> send(Ipv4 to, std::uint16_t port,
                                     const std::vector<std::uint8_t>& data) = 0;
     virtual SocketCounters counters() const = 0;
+    /// The policy that it follows from now on.
+    virtual void set_policy(const SocketPolicy& policy) = 0;
     /// What a process after us needs to go on with the socket (`DataPath::adopt`). Still ours.
     virtual std::vector<int> descriptors() const = 0;
 };
 
 class DataPath {
   public:
-    using Slot = std::uint32_t;  ///< an interface, as long as the daemon runs
+    using Slot = std::uint32_t;  ///< an interface; the same after a restart
+    static constexpr std::size_t max_extra_networks = 8;
 
     /// A socket to be.
     struct Request {
@@ -99,6 +104,7 @@ class DataPath {
         std::uint16_t port = 0;  ///< 0: any
         Delivery delivery = Delivery::signal;
         Client client;
+        SocketPolicy policy;
     };
 
     virtual ~DataPath() = default;
@@ -106,6 +112,11 @@ class DataPath {
     /// "relay" or "kernel".
     virtual std::string_view name() const = 0;
     virtual void set_interface(Slot slot, const InterfaceFacts& facts) = 0;
+    /// The limit that all share. What is spent stays spent.
+    virtual void set_limit(RateLimit limit) = 0;
+    /// Networks that count as local address space beside RFC 1918's; at most
+    /// `max_extra_networks`.
+    virtual void set_extra_networks(const std::vector<Ipv4Network>& networks) = 0;
     /// PortInUse if the port is taken on the interface, Unavailable without a device. The
     /// interface must outlive none of its sockets: destroy them when its device goes.
     virtual Result<std::unique_ptr<DataSocket>> open(const Request& request,

@@ -28,6 +28,9 @@ struct Nii {
     static std::optional<Nii> resolve(std::string_view text);
 
     std::string text() const;
+    /// Below `max_index`, and no other's.
+    constexpr unsigned index() const { return number * 3 + static_cast<unsigned>(interface_class); }
+    static constexpr unsigned max_index = 3'000;
 
     friend auto operator<=>(const Nii&, const Nii&) = default;
 };

@@ -16,16 +16,13 @@
 #include <cstdint>
 #include <limits>
 
+#include "core/rate_limit.hpp"
+
 namespace impnetd {
 
 class TokenBucket {
   public:
-    struct Limits {
-        std::uint32_t burst = 100;
-        double rate = 25.0;  ///< tokens per second; 0: unlimited
-    };
-
-    explicit TokenBucket(Limits limits)
+    explicit TokenBucket(RateLimit limits)
         : interval_(interval_of(limits.rate)),
           depth_(interval_ != 0 && limits.burst > longest / interval_ ? longest
                                                                       : interval_ * limits.burst) {}

@@ -20,13 +20,13 @@ class Limiter {
     using Clock = std::function<std::uint64_t()>;
 
     /// `full_at` is the state of the bucket: kept elsewhere, as it outlives this process.
-    Limiter(TokenBucket::Limits limits, Clock clock, std::uint64_t& full_at)
+    Limiter(RateLimit limits, Clock clock, std::uint64_t& full_at)
         : bucket_(limits), clock_(std::move(clock)), full_at_(full_at) {
         bucket_.restore(full_at_, clock_());
     }
 
     /// Other limits from now on. What is spent stays spent.
-    void set_limits(TokenBucket::Limits limits) {
+    void set_limits(RateLimit limits) {
         bucket_ = TokenBucket(limits);
         bucket_.restore(full_at_, clock_());
     }

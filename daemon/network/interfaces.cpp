@@ -60,7 +60,7 @@ Interface& Interfaces::ensure(Nii nii) {
     if (interface) return *interface;
     const auto rule = naming_.rule(nii);
     interface = std::make_unique<Interface>(
-        shared_, nii, slots_.try_emplace(nii, slots_.size() + 1).first->second,
+        shared_, nii, nii.index(),
         Interface::Settings{.managed = rule.managed,
                             .always_on = rule.managed && rule.always_on,
                             .down_on_stop = rule.managed && rule.down_on_stop,

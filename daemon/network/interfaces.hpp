@@ -78,7 +78,6 @@ class Interfaces final : private LinkPort::Observer, private Interface::Observer
     Milliseconds linger_;
     Interface::MakeControl make_control_;
     Observer* observer_ = nullptr;
-    std::map<Nii, DataPath::Slot> slots_;  // an identifier keeps its slot
     std::map<Nii, std::unique_ptr<Interface>> interfaces_;
     std::map<int, Interface*> by_ifindex_;
     bool looks_again_ = false;

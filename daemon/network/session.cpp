@@ -19,7 +19,8 @@ DataPath::Request SessionSocket::request() const {
             .id = record_.id,
             .port = record_.port,
             .delivery = record_.delivery,
-            .client = session_.client()};
+            .client = session_.client(),
+            .policy = {}};
 }
 
 void SessionSocket::use(std::unique_ptr<DataSocket> data, Quota::Share share) {

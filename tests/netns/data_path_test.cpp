@@ -153,7 +153,7 @@ struct Cables {
 
 class RelayScene final : public WireScene {
   public:
-    explicit RelayScene(impnetd::TokenBucket::Limits limits = {})
+    explicit RelayScene(impnetd::RateLimit limits = {})
         : relay_(loop_,
                  {.limits = limits, .ttl = 1, .clock = [this] { return now_; }, .ledger = {}}) {
         for (const char* name : {"rp_filter", "arp_ignore", "arp_filter"}) {
@@ -323,7 +323,7 @@ struct Load {
     unsigned count;
 };
 
-constexpr impnetd::TokenBucket::Limits unlimited{.burst = 1, .rate = 0};
+constexpr impnetd::RateLimit unlimited{.burst = 1, .rate = 0};
 
 }  // namespace
 

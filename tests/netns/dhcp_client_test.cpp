@@ -96,9 +96,9 @@ TEST_CASE("Programs see nothing of a client that is killed again and again", "[d
     lab::Connected connected;
     const auto pid = connected.daemon.pid();
     auto socket = connected.open_udp(2001);
-    const auto descriptors = lab::descriptors_of(pid);
     connected.diary.clear();
     const auto answered = [&] { return connected.eth0.ip_table().has_value(); };
+    std::size_t descriptors = 0;  // with a client that has its lease: after the first kill
     for (int kills = 0; kills < 10; ++kills) {
         const auto client = client_of(pid);
         REQUIRE(client != 0);
@@ -111,17 +111,19 @@ TEST_CASE("Programs see nothing of a client that is killed again and again", "[d
         CHECK(lab::monotonic_usec() - killed >= 200'000);
         CHECK(lab::monotonic_usec() - killed < 2'000'000);
         CHECK(answered());
+        if (kills == 0) descriptors = lab::descriptors_of(pid);
     }
     connected.program.idle(100ms);
     CHECK(connected.diary.steps().empty());
     CHECK(connected.lan.addresses() == "10.77.1.100/24 ");
     CHECK(lab::outcome(socket.send("10.77.1.1", 3000, "on")) == "0");
     CHECK(lab::children_of(pid).size() == 1);
-    // The last client's end may just be under way, and no event tells of it.
+    // A client's beginning or end may just be under way, here or when they were counted first, and no
+    // event tells of it. A leak would be one for each kill.
     const lab::Deadline deadline(soon);
-    while (lab::descriptors_of(pid) != descriptors && deadline.poll_timeout() > 0)
+    while (lab::descriptors_of(pid) > descriptors && deadline.poll_timeout() > 0)
         connected.program.idle(20ms);
-    CHECK(lab::descriptors_of(pid) == descriptors);
+    CHECK(lab::descriptors_of(pid) <= descriptors);
 }
 
 TEST_CASE("A client that somebody has stopped is replaced when it is needed", "[dhcp-client]") {

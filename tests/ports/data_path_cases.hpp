@@ -147,8 +147,12 @@ class DataPathScene {
         return std::move(*socket);
     }
     DataPath::Request request(std::uint16_t port, Delivery delivery, Slot slot) {
-        return {
-            .slot = slot, .id = ++last_id, .port = port, .delivery = delivery, .client = client};
+        return {.slot = slot,
+                .id = ++last_id,
+                .port = port,
+                .delivery = delivery,
+                .client = client,
+                .policy = {}};
     }
     impnetd::Error open_error(std::uint16_t port, Slot slot = lan0) {
         const auto socket = path().open(request(port, Delivery::signal, slot), log);

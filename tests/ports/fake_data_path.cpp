@@ -75,6 +75,7 @@ class FakeDataPath::Socket final : public DataSocket {
     }
 
     SocketCounters counters() const override { return counters_; }
+    void set_policy(const impnetd::SocketPolicy& policy) override { policy_ = policy; }
 
     std::vector<int> descriptors() const override {
         return end_ ? std::vector<int>{end_.get()} : std::vector<int>{};
@@ -111,13 +112,14 @@ class FakeDataPath::Socket final : public DataSocket {
     bool in_force_;
     Delivery delivery_;
     Observer& observer_;
+    impnetd::SocketPolicy policy_;
     UniqueFd end_;
     SocketCounters counters_;
     std::string end_reason_;
     std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
 
-FakeDataPath::FakeDataPath(Loop& loop, TokenBucket::Limits limits) : loop_(loop), bucket_(limits) {}
+FakeDataPath::FakeDataPath(Loop& loop, RateLimit limits) : loop_(loop), bucket_(limits) {}
 
 FakeDataPath::~FakeDataPath() = default;
 
@@ -127,7 +129,7 @@ void FakeDataPath::set_interface(Slot slot, const InterfaceFacts& facts) {
 
 Result<std::unique_ptr<DataSocket>> FakeDataPath::open(const Request& request,
                                                        DataSocket::Observer& observer) {
-    const auto [slot, id, port, delivery, client] = request;
+    const auto& [slot, id, port, delivery, client, policy] = request;
     if (refusal_) return tl::unexpected(std::move(*std::exchange(refusal_, std::nullopt)));
     const InterfaceFacts& facts = interfaces_[slot];
     if (facts.ifindex == 0) return fail(ErrorCode::unavailable, "no device");

@@ -23,13 +23,17 @@ namespace ports {
 
 class FakeDataPath final : public impnetd::DataPath {
   public:
-    explicit FakeDataPath(impnetd::Loop& loop, impnetd::TokenBucket::Limits limits = {});
+    explicit FakeDataPath(impnetd::Loop& loop, impnetd::RateLimit limits = {});
     ~FakeDataPath() override;
     FakeDataPath(const FakeDataPath&) = delete;
     FakeDataPath& operator=(const FakeDataPath&) = delete;
 
     std::string_view name() const override { return "fake"; }
     void set_interface(Slot slot, const impnetd::InterfaceFacts& facts) override;
+    void set_limit(impnetd::RateLimit limit) override { bucket_ = impnetd::TokenBucket(limit); }
+    void set_extra_networks(const std::vector<impnetd::Ipv4Network>& networks) override {
+        extra_networks_ = networks;
+    }
     impnetd::Result<std::unique_ptr<impnetd::DataSocket>> open(
         const Request& request, impnetd::DataSocket::Observer& observer) override;
     impnetd::Result<std::unique_ptr<impnetd::DataSocket>> adopt(
@@ -66,6 +70,7 @@ class FakeDataPath final : public impnetd::DataPath {
     impnetd::Loop& loop_;
     impnetd::TokenBucket bucket_;
     std::uint64_t now_ = 0;
+    std::vector<impnetd::Ipv4Network> extra_networks_;
     std::map<Slot, impnetd::InterfaceFacts> interfaces_;
     std::vector<Socket*> sockets_;  // those that are open
     std::vector<Sent> sent_;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/data_path.hpp"
-#include "core/token_bucket.hpp"
+#include "core/rate_limit.hpp"
 #include "datapath/limiter.hpp"
 #include "datapath/relay/batch.hpp"
 #include "datapath/relay/ledger.hpp"
@@ -24,7 +24,7 @@ namespace impnetd {
 class Relay final : public DataPath {
   public:
     struct Options {
-        TokenBucket::Limits limits;
+        RateLimit limits;
         int ttl = 1;           ///< of every datagram that leaves
         Limiter::Clock clock;  ///< empty: CLOCK_MONOTONIC
         UniqueFd ledger;       ///< of the process before us; none: a new one
@@ -35,6 +35,10 @@ class Relay final : public DataPath {
 
     std::string_view name() const override { return "relay"; }
     void set_interface(Slot slot, const InterfaceFacts& facts) override;
+    void set_limit(RateLimit limit) override { limiter_.set_limits(limit); }
+    void set_extra_networks(const std::vector<Ipv4Network>& networks) override {
+        extra_networks_ = networks;
+    }
     Result<std::unique_ptr<DataSocket>> open(const Request& request,
                                              DataSocket::Observer& observer) override;
     Result<std::unique_ptr<DataSocket>> adopt(const Request& request,
@@ -44,7 +48,6 @@ class Relay final : public DataPath {
     /// To be given to the process after us.
     int ledger() const { return ledger_.fd(); }
     bool ledger_inherited() const { return ledger_.inherited(); }
-    void set_limits(TokenBucket::Limits limits) { limiter_.set_limits(limits); }
 
   private:
     relay::RelaySocket::Shared shared() {
@@ -56,6 +59,7 @@ class Relay final : public DataPath {
     relay::Ledger ledger_;
     Limiter limiter_;
     relay::Batch batch_;
+    std::vector<Ipv4Network> extra_networks_;
     std::map<Slot, InterfaceFacts> interfaces_;  // sockets look at the entries: none is erased
 };
 

@@ -86,6 +86,7 @@ RelaySocket::RelaySocket(const Shared& shared, const InterfaceFacts& facts, UdpS
       client_key_(request.client.key()),
       client_uid_(request.client.uid),
       client_unit_(request.client.unit),
+      policy_(request.policy),
       observer_(observer),
       account_(std::move(account)),
       counters_(account_->counters) {

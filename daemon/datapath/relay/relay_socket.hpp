@@ -57,6 +57,7 @@ class RelaySocket final : public DataSocket {
     Result<SendResult> send(Ipv4 to, std::uint16_t port,
                             const std::vector<std::uint8_t>& data) override;
     SocketCounters counters() const override;
+    void set_policy(const SocketPolicy& policy) override { policy_ = policy; }
     std::vector<int> descriptors() const override;
 
   private:
@@ -101,6 +102,7 @@ class RelaySocket final : public DataSocket {
     std::string client_key_;
     uid_t client_uid_;
     std::string client_unit_;
+    SocketPolicy policy_;
     Observer& observer_;
     Ledger::Account account_;
     SocketCounters& counters_;  // in the account
