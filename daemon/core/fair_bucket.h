@@ -25,6 +25,13 @@
 
 #include <linux/types.h>
 
+/* In a program nothing may be called while the lock is held. */
+#ifdef __bpf__
+#define IMPNET_INLINE static __attribute__((always_inline)) inline
+#else
+#define IMPNET_INLINE static inline
+#endif
+
 #define IMPNET_EPOCH_SHIFT 28  /* an epoch is 2^28 ns */
 #define IMPNET_EPOCHS 16       /* that are known: the present one and what is to come */
 #define IMPNET_NEVER (~0ULL)   /* no time is enough: more than the bucket ever holds */
@@ -59,25 +66,25 @@ struct impnet_share {
     __u32 may_go_first; /* it was not active, and was given nothing since */
 };
 
-static inline __u64 impnet_later(__u64 a, __u64 b)
+IMPNET_INLINE __u64 impnet_later(__u64 a, __u64 b)
 {
     return a > b ? a : b;
 }
 
-static inline __u32 impnet_epoch_of(__u64 time)
+IMPNET_INLINE __u32 impnet_epoch_of(__u64 time)
 {
     return (__u32)(time >> IMPNET_EPOCH_SHIFT);
 }
 
 /* Clients that are active in an epoch. */
-static inline __u32 impnet_active(const struct impnet_bucket *bucket, __u32 epoch)
+IMPNET_INLINE __u32 impnet_active(const struct impnet_bucket *bucket, __u32 epoch)
 {
     const struct impnet_epoch *known = &bucket->epochs[epoch % IMPNET_EPOCHS];
     return known->number == epoch ? known->active : 0;
 }
 
 /* The client counts as active in this epoch and in so many that follow, as far as they are known. */
-static inline void impnet_attend(struct impnet_bucket *bucket, struct impnet_share *share,
+IMPNET_INLINE void impnet_attend(struct impnet_bucket *bucket, struct impnet_share *share,
                                  __u32 epoch, __u64 following)
 {
     __u32 until = epoch + (following < IMPNET_EPOCHS ? (__u32)following : IMPNET_EPOCHS - 1);
@@ -98,7 +105,7 @@ static inline void impnet_attend(struct impnet_bucket *bucket, struct impnet_sha
 }
 
 /* Nanoseconds until a bucket holds so much, which is no more than its depth. */
-static inline __u64 impnet_filled_in(__u64 full_at, __u64 depth, __u64 now, __u64 amount)
+IMPNET_INLINE __u64 impnet_filled_in(__u64 full_at, __u64 depth, __u64 now, __u64 amount)
 {
     __u64 lacking = full_at > now ? full_at - now : 0;
     __u64 there = lacking < depth ? depth - lacking : 0;
@@ -107,7 +114,7 @@ static inline __u64 impnet_filled_in(__u64 full_at, __u64 depth, __u64 now, __u6
 }
 
 /* How far a client is ahead of the mean. */
-static inline __u64 impnet_lead(const struct impnet_limit *limit,
+IMPNET_INLINE __u64 impnet_lead(const struct impnet_limit *limit,
                                 const struct impnet_bucket *bucket,
                                 const struct impnet_share *share)
 {
@@ -121,7 +128,7 @@ static inline __u64 impnet_lead(const struct impnet_limit *limit,
 /* Whether a client may take so many tokens now: 0, or the nanoseconds until it may if nobody else
  * takes any, or IMPNET_NEVER. Takes none. `clients`: how many have a socket. `own`: its own limit
  * under the shared one, null or unlimited: none. */
-static inline __u64 impnet_ask(const struct impnet_limit *limit, __u32 clients,
+IMPNET_INLINE __u64 impnet_ask(const struct impnet_limit *limit, __u32 clients,
                                const struct impnet_limit *own, struct impnet_bucket *bucket,
                                struct impnet_share *share, __u64 now, __u64 tokens)
 {
@@ -141,14 +148,14 @@ static inline __u64 impnet_ask(const struct impnet_limit *limit, __u32 clients,
     if (tokens > 1 && tokens > limit->depth / limit->interval)
         return IMPNET_NEVER;
 
+    active = impnet_active(bucket, epoch);
     if ((__s32)(share->active_until - epoch) < 0) {
         share->may_go_first = 1;
         share->given = bucket->mean;
+        active++;
     }
-    impnet_attend(bucket, share, epoch, 1);
     needed = tokens * limit->interval;
     if (!share->may_go_first || tokens > 1) {
-        active = impnet_active(bucket, epoch);
         if (clients > active) {
             __u64 held = (__u64)(clients - active) * limit->interval;
             needed += held < limit->held_most ? held : limit->held_most;
@@ -157,13 +164,12 @@ static inline __u64 impnet_ask(const struct impnet_limit *limit, __u32 clients,
             needed += impnet_lead(limit, bucket, share);
     }
     wait = impnet_filled_in(bucket->full_at, limit->depth, now, needed);
-    if (wait)
-        impnet_attend(bucket, share, epoch, (wait >> IMPNET_EPOCH_SHIFT) + 2);
+    impnet_attend(bucket, share, epoch, wait ? (wait >> IMPNET_EPOCH_SHIFT) + 2 : 1);
     return wait;
 }
 
 /* Takes the tokens if it may: as impnet_ask. */
-static inline __u64 impnet_take(const struct impnet_limit *limit, __u32 clients,
+IMPNET_INLINE __u64 impnet_take(const struct impnet_limit *limit, __u32 clients,
                                 const struct impnet_limit *own, struct impnet_bucket *bucket,
                                 struct impnet_share *share, __u64 now, __u64 tokens)
 {
