@@ -33,7 +33,7 @@
 #endif
 
 #define IMPNET_EPOCH_SHIFT 28  /* an epoch is 2^28 ns */
-#define IMPNET_EPOCHS 16       /* that are known: the present one and what is to come */
+#define IMPNET_EPOCHS 8        /* that are known: the present one and what is to come */
 #define IMPNET_NEVER (~0ULL)   /* no time is enough: more than the bucket ever holds */
 #define IMPNET_LONGEST (1ULL << 61) /* no interval or depth is longer: sums do not overflow */
 

@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What the kernel does with every datagram of a socket that impnetd handed out, whoever holds it:
+// the socket is of the control group that these programs are attached to. The rules are those of
+// core/datagram_policy and core/fair_bucket; what they decide on is in state.h.
+//
+//  sendmsg4    looks at a datagram's destination and at the rate limit while its sender can still be
+//              told by an errno what is wrong. It takes nothing: what it passes may fail later.
+//  egress      sees every packet that leaves, however it was made, just before it does. What gets
+//              by here is right in every respect; it takes the token.
+//  ingress     passes what is for us, from our subnet.
+//  connect4, bind4, setsockopt
+//              the holder may not change what the socket is.
+//  getsockopt  tells how long to wait for the rate limit.
+//
+// A socket without orders may do nothing. The daemon is the only one who has such sockets: it sets
+// them up before it gives them orders, so options are free until then.
+#include <linux/bpf.h>
+
+#include <linux/errno.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/udp.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "datapath/kernel/state.h"
+#include "kernel.h"
+
+#define DHCP_SERVER 67
+#define DHCP_CLIENT 68
+
+struct shared_bucket {
+    struct bpf_spin_lock lock;
+    struct impnet_bucket bucket;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct impnet_settings);
+} settings SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, IMPNET_INTERFACES);
+    __type(key, __u32);
+    __type(value, struct impnet_interface);
+} interfaces SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct shared_bucket);
+} bucket SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, IMPNET_CLIENTS);
+    __type(key, __u32);
+    __type(value, struct impnet_share);
+} shares SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct impnet_orders);
+} orders SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct impnet_account);
+} accounts SEC(".maps");
+
+/* Room for an event of each of the 16384 sockets that there can be: none is ever lost. */
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 512 * 1024);
+} events SEC(".maps");
+
+/* Packets and calls of sockets without orders, which were refused. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u64);
+} refusals SEC(".maps");
+
+#define INLINE static __always_inline
+/* A function that the verifier looks at once, by itself, whoever calls it: else loading takes it
+ * several times as long. It may be given anything, so pointers are checked. */
+#define SEPARATE __attribute__((noinline))
+#define VOLATILE(x) (*(volatile typeof(x) *)&(x))
+
+INLINE void count(__u64 *counter)
+{
+    __sync_fetch_and_add(counter, 1);
+}
+
+INLINE void count_refusal(void)
+{
+    __u32 zero = 0;
+    __u64 *refused = bpf_map_lookup_elem(&refusals, &zero);
+
+    if (refused)
+        count(refused);
+}
+
+INLINE struct impnet_settings *the_settings(void)
+{
+    __u32 zero = 0;
+
+    return bpf_map_lookup_elem(&settings, &zero);
+}
+
+INLINE int is_dead(const struct impnet_orders *order, const struct impnet_account *account)
+{
+    return (order->flags & IMPNET_REVOKED) || (VOLATILE(account->flags) & IMPNET_DEAD);
+}
+
+INLINE struct impnet_facts *facts_of(const struct impnet_orders *order)
+{
+    __u32 slot = order->interface;
+    struct impnet_interface *known = bpf_map_lookup_elem(&interfaces, &slot);
+    __u32 current;
+
+    if (!known)
+        return 0;
+    current = VOLATILE(known->current) % IMPNET_VERSIONS;
+    return &known->versions[current];
+}
+
+INLINE int in_network(__u32 address, __u32 network, __u32 netmask)
+{
+    return (address & netmask) == network;
+}
+
+SEPARATE __u32 is_extra_network(struct impnet_settings *set, __u32 address)
+{
+    const struct impnet_widening *more;
+    __u32 i;
+
+    if (!set)
+        return 0;
+    more = &set->widenings[VOLATILE(set->current_widening) % IMPNET_VERSIONS];
+    for (i = 0; i < IMPNET_EXTRA_NETWORKS; i++) {
+        if (i >= more->count)
+            break;
+        if (in_network(address, more->networks[i].network, more->networks[i].netmask))
+            return 1;
+    }
+    return 0;
+}
+
+INLINE int is_local_space(struct impnet_settings *set, __u32 address)
+{
+    __u32 host = bpf_ntohl(address);
+
+    return (host >> 24) == 10 || (host >> 20) == 0xac1 || (host >> 16) == 0xc0a8 ||
+           is_extra_network(set, address);
+}
+
+/* The rule of the socket's that forbids this destination. */
+SEPARATE __u32 forbidding_rule(struct impnet_orders *order, __u32 to, __u32 port)
+{
+    __u32 i;
+
+    if (!order)
+        return IMPNET_NO_RULE;
+    for (i = 0; i < IMPNET_DESTINATIONS; i++) {
+        const struct impnet_destination *about = &order->destinations[i];
+        if (i >= order->destinations_count)
+            break;
+        if (in_network(to, about->network, about->netmask) && port >= about->first_port &&
+            port <= about->last_port)
+            return about->allow ? IMPNET_NO_RULE : i;
+    }
+    return IMPNET_NO_RULE;
+}
+
+enum verdict { PASS, NOT_CONNECTED, FORBIDDEN_ADDRESS, FORBIDDEN_PORT };
+
+/* As judge_egress() in core/datagram_policy.cpp. Which of the socket's rules forbids it is in the
+ * upper half. */
+SEPARATE __u64 judge(struct impnet_settings *set, struct impnet_orders *order,
+                     struct impnet_facts *facts, __u32 to, __u32 port)
+{
+    const __u64 forbidden = (__u64)IMPNET_NO_RULE << 32 | FORBIDDEN_ADDRESS;
+    __u32 rule;
+
+    if (!set || !order || !facts)
+        return NOT_CONNECTED;
+    if (to != 0xffffffff && !is_local_space(set, to))
+        return forbidden;
+    if (facts->connected && facts->broadcast && to == (facts->address & facts->netmask))
+        return forbidden;
+    if (order->destinations_count) {
+        rule = forbidding_rule(order, to, port);
+        if (rule != IMPNET_NO_RULE)
+            return (__u64)rule << 32 | FORBIDDEN_ADDRESS;
+    }
+    if (port == 0 || port == DHCP_SERVER || port == DHCP_CLIENT)
+        return FORBIDDEN_PORT;
+    if (!facts->connected || to == facts->address)
+        return NOT_CONNECTED;
+    if (to != 0xffffffff && !in_network(to, facts->address & facts->netmask, facts->netmask))
+        return NOT_CONNECTED;
+    return PASS;
+}
+
+/* Whether a daemon could take the socket back. */
+INLINE int is_daemon_alive(const struct impnet_settings *set, __u64 now)
+{
+    __u64 alive_at = VOLATILE(set->alive_at);
+
+    return now < alive_at || now - alive_at < IMPNET_DAEMON_SILENCE;
+}
+
+/* Takes so many tokens, or asks for one: 0, or how long to wait. */
+SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order, __u64 now,
+                       __u32 take)
+{
+    struct impnet_limit limit, own;
+    struct shared_bucket *shared;
+    struct impnet_share *share;
+    __u32 zero = 0, client, clients;
+    __u64 wait;
+
+    if (!set || !order)
+        return IMPNET_NEVER;
+    limit = set->limits[VOLATILE(set->current_limit) % IMPNET_VERSIONS];
+    own = order->own_limit;
+    if (!limit.interval && !own.interval)
+        return 0;
+    client = order->client;
+    clients = VOLATILE(set->clients);
+    shared = bpf_map_lookup_elem(&bucket, &zero);
+    share = bpf_map_lookup_elem(&shares, &client);
+    if (!shared || !share)
+        return IMPNET_NEVER;
+    /* Enough for everybody: no need to look closer before the token is taken. */
+    if (!take && !own.interval) {
+        __u64 full_at = VOLATILE(shared->bucket.full_at);
+        __u64 lacking = full_at > now ? full_at - now : 0;
+        if (lacking + limit.interval + limit.held_most + limit.lead_most <= limit.depth)
+            return 0;
+    }
+    bpf_spin_lock(&shared->lock);
+    if (take)
+        wait = impnet_take(&limit, clients, &own, &shared->bucket, share, now, take);
+    else
+        wait = impnet_ask(&limit, clients, &own, &shared->bucket, share, now, 1);
+    bpf_spin_unlock(&shared->lock);
+    return wait;
+}
+
+/* The socket is dead from now on, and the daemon hears of it. */
+INLINE void kill(const struct impnet_orders *order, struct impnet_account *account, __u32 address,
+                 __u32 rule)
+{
+    struct impnet_event *event;
+
+    if (__sync_fetch_and_or(&account->flags, IMPNET_DEAD) & IMPNET_DEAD)
+        return;
+    account->offence = address;
+    event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+    if (!event)
+        return;
+    event->id = order->id;
+    event->address = address;
+    event->rule = rule;
+    bpf_ringbuf_submit(event, 0);
+}
+
+INLINE int refuse(int error)
+{
+    bpf_set_retval(-error);
+    return 0;
+}
+
+SEC("cgroup/sendmsg4")
+int impnet_sendmsg4(struct bpf_sock_addr *ctx)
+{
+    struct impnet_settings *set = the_settings();
+    struct bpf_sock *sk = ctx->sk;
+    struct impnet_account *account;
+    struct impnet_orders *order;
+    struct impnet_facts *facts;
+    __u32 to = ctx->user_ip4;
+    __u64 now, verdict;
+
+    if (!sk || !set)
+        return 0;
+    order = bpf_sk_storage_get(&orders, sk, 0, 0);
+    account = bpf_sk_storage_get(&accounts, sk, 0, 0);
+    if (!order || !account) {
+        count_refusal();
+        return refuse(EPERM);
+    }
+    if (order->flags & IMPNET_PROBE)
+        return 1;
+    if (is_dead(order, account))
+        return refuse(EPIPE);
+    facts = facts_of(order);
+    if (!facts)
+        return refuse(ENETUNREACH);
+
+    verdict = judge(set, order, facts, to, bpf_ntohs(ctx->user_port));
+    switch ((__u32)verdict) {
+    case FORBIDDEN_ADDRESS:
+        count(&account->denied);
+        kill(order, account, to, verdict >> 32);
+        return refuse(EACCES);
+    case FORBIDDEN_PORT:
+        count(&account->denied);
+        return refuse(EINVAL);
+    case NOT_CONNECTED:
+        count(&account->not_connected);
+        return refuse(ENETUNREACH);
+    case PASS:
+        break;
+    }
+    now = bpf_ktime_get_ns();
+    /* Its device was replaced by another, or its holder has disconnected it, which takes the device
+     * from it: the packet would be refused. */
+    if (sk->bound_dev_if != facts->ifindex || !is_daemon_alive(set, now)) {
+        count(&account->not_connected);
+        return refuse(ENETUNREACH);
+    }
+    if (limited(set, order, now, 0)) {
+        count(&account->rate_limited);
+        return refuse(EAGAIN);
+    }
+    /* Of several addresses of the device the interface's own is the sender. */
+    ctx->msg_src_ip4 = facts->address;
+    return 1;
+}
+
+SEC("cgroup_skb/egress")
+int impnet_egress(struct __sk_buff *skb)
+{
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+    struct impnet_settings *set = the_settings();
+    struct impnet_account *account;
+    struct impnet_orders *order;
+    struct impnet_facts *facts;
+    struct iphdr *ip = data;
+    struct udphdr *udp = data + sizeof(*ip);
+    struct bpf_sock *sk = skb->sk;
+    __u32 packets;
+    __u64 now;
+
+    if (!sk || !set)
+        return 0;
+    sk = bpf_sk_fullsock(sk);
+    if (!sk)
+        return 0;
+    order = bpf_sk_storage_get(&orders, sk, 0, 0);
+    account = bpf_sk_storage_get(&accounts, sk, 0, 0);
+    if (!order || !account || (order->flags & IMPNET_PROBE)) {
+        count_refusal();
+        return 0;
+    }
+    if (is_dead(order, account))
+        return 0;
+    facts = facts_of(order);
+    now = bpf_ktime_get_ns();
+    packets = skb->gso_segs ? skb->gso_segs : 1;
+    if (data + sizeof(*ip) + sizeof(*udp) > end || !facts || ip->version != 4 || ip->ihl != 5 ||
+        ip->protocol != IPPROTO_UDP || ip->ttl != set->ttl || skb->ifindex != facts->ifindex ||
+        ip->saddr != facts->address || !is_daemon_alive(set, now) ||
+        judge(set, order, facts, ip->daddr, bpf_ntohs(udp->dest)) != PASS) {
+        count(&account->denied);
+        return 0;
+    }
+    if (limited(set, order, now, packets)) {
+        count(&account->rate_limited);
+        return 0;
+    }
+    __sync_fetch_and_add(&account->sent, packets);
+    if (VOLATILE(account->flags) & IMPNET_UNSENT)
+        __sync_fetch_and_and(&account->flags, ~IMPNET_UNSENT);
+    return 1;
+}
+
+SEC("cgroup_skb/ingress")
+int impnet_ingress(struct __sk_buff *skb)
+{
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+    const struct impnet_facts *facts;
+    struct impnet_account *account;
+    struct impnet_orders *order;
+    struct iphdr *ip = data;
+    struct bpf_sock *sk = skb->sk;
+    __u32 network;
+
+    if (!sk)
+        return 0;
+    sk = bpf_sk_fullsock(sk);
+    if (!sk)
+        return 0;
+    order = bpf_sk_storage_get(&orders, sk, 0, 0);
+    account = bpf_sk_storage_get(&accounts, sk, 0, 0);
+    if (!order || !account)
+        return 0;
+    facts = facts_of(order);
+    if (data + sizeof(*ip) > end || !facts || is_dead(order, account) ||
+        (VOLATILE(account->flags) & IMPNET_UNSENT) || !facts->connected ||
+        skb->ifindex != facts->ifindex)
+        goto unheard;
+    /* As admits_ingress() in core/datagram_policy.cpp. */
+    network = facts->address & facts->netmask;
+    if (!in_network(ip->saddr, network, facts->netmask) || ip->saddr == facts->address)
+        goto unheard;
+    if (facts->broadcast && (ip->saddr == facts->broadcast || ip->saddr == network))
+        goto unheard;
+    if (ip->daddr != facts->address && ip->daddr != 0xffffffff &&
+        !(facts->broadcast && ip->daddr == facts->broadcast))
+        goto unheard;
+    count(&account->received);
+    return 1;
+
+unheard:
+    count(&account->unheard);
+    return 0;
+}
+
+SEC("cgroup/connect4")
+int impnet_connect4(struct bpf_sock_addr *ctx)
+{
+    return 0;
+}
+
+SEC("cgroup/bind4")
+int impnet_bind4(struct bpf_sock_addr *ctx)
+{
+    struct bpf_sock *sk = ctx->sk;
+
+    return sk && !bpf_sk_storage_get(&orders, sk, 0, 0);
+}
+
+/* Options of the receiving side that harm nobody (asm-generic/socket.h; some architectures that we
+ * do not run on have other numbers). */
+INLINE int is_harmless(int level, int option)
+{
+    if (level != 1 /* SOL_SOCKET */)
+        return 0;
+    switch (option) {
+    case 7:  /* SO_SNDBUF */
+    case 8:  /* SO_RCVBUF */
+    case 20: /* SO_RCVTIMEO */
+    case 21: /* SO_SNDTIMEO */
+    case 29: /* SO_TIMESTAMP */
+    case 35: /* SO_TIMESTAMPNS */
+    case 40: /* SO_RXQ_OVFL */
+    case 63: /* SO_TIMESTAMP_NEW */
+    case 64: /* SO_TIMESTAMPNS_NEW */
+    case 66: /* SO_RCVTIMEO_NEW */
+    case 67: /* SO_SNDTIMEO_NEW */
+        return 1;
+    }
+    return 0;
+}
+
+SEC("cgroup/setsockopt")
+int impnet_setsockopt(struct bpf_sockopt *ctx)
+{
+    const char *value = ctx->optval, *end = ctx->optval_end;
+    struct bpf_sock *sk = ctx->sk;
+    struct impnet_account *account;
+    struct impnet_orders *order;
+
+    if (!sk)
+        return 0;
+    order = bpf_sk_storage_get(&orders, sk, 0, 0);
+    account = bpf_sk_storage_get(&accounts, sk, 0, 0);
+    if (!order || !account)
+        return 1;
+    /* Of a dead one the daemon takes the port, by binding it to the loopback device. Nobody else
+     * gains anything by doing so. */
+    if (is_dead(order, account))
+        return ctx->level == 1 /* SOL_SOCKET */ && ctx->optname == 25 /* SO_BINDTODEVICE */ &&
+               ctx->optlen == 2 && value + 2 <= end && value[0] == 'l' && value[1] == 'o';
+    return is_harmless(ctx->level, ctx->optname);
+}
+
+SEC("cgroup/getsockopt")
+int impnet_getsockopt(struct bpf_sockopt *ctx)
+{
+    struct impnet_settings *set;
+    struct bpf_sock *sk = ctx->sk;
+    struct impnet_orders *order;
+    __u64 *value = ctx->optval;
+
+    if (ctx->level != IMPNET_SOL || ctx->optname != IMPNET_SO_WAIT)
+        return 1;
+    set = the_settings();
+    if (!sk || !set || (void *)(value + 1) > ctx->optval_end)
+        return 1;
+    order = bpf_sk_storage_get(&orders, sk, 0, 0);
+    if (!order)
+        return 1;
+    *value = limited(set, order, bpf_ktime_get_ns(), 0);
+    /* One store for both would be no access that the verifier knows. */
+    VOLATILE(ctx->optlen) = sizeof(*value);
+    VOLATILE(ctx->retval) = 0;
+    return 1;
+}
+
+char LICENSE[] SEC("license") = "GPL";
