@@ -19,7 +19,7 @@
 #include "addressing/udhcpc.hpp"
 #include "bus/presence.hpp"
 #include "config/configuration.hpp"
-#include "datapath/relay/relay.hpp"
+#include "data_path_choice.hpp"
 #include "ending.hpp"
 #include "log/log.hpp"
 #include "loop/loop.hpp"
@@ -92,14 +92,6 @@ Interface::MakeControl controls(Loop& loop, netlink::Links& links, const Configu
     };
 }
 
-/// The relay's memory in the FD store.
-constexpr const char* ledger_name = "ledger";
-
-UniqueFd inherited_ledger(FdStore& store) {
-    auto found = store.take(ledger_name);
-    return found.empty() ? UniqueFd() : std::move(found.front());
-}
-
 /// Ends the process without taking anything apart: perhaps another one goes on with what is in the
 /// FD store. An exception that nobody handles (`run`) ends here.
 [[noreturn]] void give_up() {
@@ -124,14 +116,12 @@ int run(const Options& options, const Configuration& config) noexcept {
     FdStore store(notify, FdStore::from_environment());
 
     netlink::Links links(loop);
-    Relay data_path(loop, {.limits = config.limiter,
-                           .ttl = config.datapath.ttl,
-                           .clock = {},
-                           .ledger = inherited_ledger(store)});
-    if (!data_path.ledger_inherited()) {
-        store.drop(ledger_name);  // of another layout, perhaps
-        store.keep(ledger_name, {data_path.ledger()});
+    const auto chosen = choose_data_path(loop, store, config, own_directory());
+    if (!chosen) {
+        log::error("kernel_path_unavailable", {{"reason", chosen.error().message}});
+        return 1;
     }
+    DataPath& data_path = **chosen;
     Interfaces interfaces(loop, links, data_path, store,
                           Naming(config.interfaces, netlink::is_wired), config.timeouts.linger,
                           controls(loop, links, config));

@@ -160,14 +160,19 @@ Result<> read_interfaces(Draft& draft, const Entry& entry) {
 
 // --- The other tables ---------------------------------------------------------------------------
 
-Result<> read_path_choice(Configuration& /*config*/, const Entry& entry) {
+Result<> read_path_choice(Configuration& config, const Entry& entry) {
+    using Choice = Configuration::PathChoice;
     const auto choice = entry.text();
     if (!choice) return tl::unexpected(choice.error());
-    if (*choice == "auto" || *choice == "relay") return {};
-    if (*choice == "kernel")
-        return entry.refuse("\"kernel\" is not supported yet by this version",
-                            ErrorCode::not_supported);
-    return entry.refuse("not \"auto\", \"kernel\" or \"relay\"");
+    if (*choice == "auto")
+        config.datapath.path = Choice::automatic;
+    else if (*choice == "kernel")
+        config.datapath.path = Choice::kernel;
+    else if (*choice == "relay")
+        config.datapath.path = Choice::relay;
+    else
+        return entry.refuse("not \"auto\", \"kernel\" or \"relay\"");
+    return {};
 }
 
 Result<> read_server(Configuration& /*config*/, const Entry& entry) {

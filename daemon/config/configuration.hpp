@@ -10,6 +10,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -28,7 +29,9 @@ struct Configuration {
 
         friend bool operator==(const Timeouts&, const Timeouts&) = default;
     };
+    enum class PathChoice : std::uint8_t { automatic, kernel, relay };
     struct Datapath {
+        PathChoice path = PathChoice::automatic;
         int ttl = 1;  ///< of every datagram that leaves
 
         friend bool operator==(const Datapath&, const Datapath&) = default;

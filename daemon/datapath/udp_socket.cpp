@@ -82,7 +82,13 @@ sockaddr_in socket_address(Ipv4 address, std::uint16_t port) {
     return result;
 }
 
-Result<UdpSocket> UdpSocket::open(const Options& options) {
+Result<UniqueFd> UdpSocket::make_plain() {
+    UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) return fail(ErrorCode::failed, "no socket: " + std::generic_category().message(errno));
+    return fd;
+}
+
+Result<UdpSocket> UdpSocket::open(const Options& options, const MakeSocket& make) {
     if (options.port != 0 && options.port < first_port) {
         return fail(ErrorCode::invalid_argument,
                     "port " + std::to_string(options.port) + " is not in 1024-65535");
@@ -91,8 +97,10 @@ Result<UdpSocket> UdpSocket::open(const Options& options) {
     // ports and of unprivileged ones; a bound socket cannot be bound again, so each try is a new
     // one.
     for (int attempt = 0; attempt < 32; ++attempt) {
-        UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        int error = fd ? set_options(fd.get(), options) : errno;
+        auto made = make();
+        if (!made) return tl::unexpected<Error>(made.error());
+        UniqueFd fd = std::move(*made);
+        int error = set_options(fd.get(), options);
         const sockaddr_in local = socket_address(Ipv4(), options.port);
         if (error == 0 &&
             ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&local), sizeof(local)) != 0) {

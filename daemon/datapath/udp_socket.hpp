@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,8 +47,12 @@ class UdpSocket {
         int ttl = 1;
     };
 
+    /// Where a UDP socket comes from on which nothing is set yet.
+    using MakeSocket = std::function<Result<UniqueFd>()>;
+    static Result<UniqueFd> make_plain();
+
     /// PortInUse, Unavailable (no such device), InvalidArgument (port out of range).
-    static Result<UdpSocket> open(const Options& options);
+    static Result<UdpSocket> open(const Options& options, const MakeSocket& make = make_plain);
     /// One that the process before us opened. `drops_while_deaf`: as it had counted.
     static Result<UdpSocket> adopt(UniqueFd fd, std::uint32_t drops_while_deaf);
 
@@ -66,6 +71,8 @@ class UdpSocket {
     std::uint64_t overflows() const;
     /// Datagrams that arrived before it was to receive any: no loss to anybody.
     std::uint32_t drops_while_deaf() const { return drops_while_deaf_; }
+    /// Datagrams that its kernel side dropped since it was made, for whatever reason; modulo 2^32.
+    std::uint32_t kernel_drops() const;
 
     /// Its port is free when this returns, also while somebody else holds a copy of the descriptor
     /// (the service manager does, for a while).
@@ -74,7 +81,6 @@ class UdpSocket {
   private:
     UdpSocket(UniqueFd fd, int ifindex, std::uint16_t port)
         : fd_(std::move(fd)), ifindex_(ifindex), port_(port) {}
-    std::uint32_t kernel_drops() const;
 
     UniqueFd fd_;
     int ifindex_;

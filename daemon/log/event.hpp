@@ -36,6 +36,9 @@ inline constexpr std::array events = {
     EventEntry{"host_woke_up", "d8dfae824b47406784b43cd3929946d6", 60},
     EventEntry{"reloaded", "c7c5eecef2e14eca9b665e294928ab7b", 60},
     EventEntry{"reload_refused", "6c942ae1856b407aae5c804b6572a0ca", 10},
+    EventEntry{"kernel_path_unavailable", "55477345e118499d9d11e0d3c8d74e47"},
+    EventEntry{"socket_source_ended", "5b78fa276105401ebc90e6ec312d21f6", 10},
+    EventEntry{"libbpf", "2cfa645f16404d7b96ff4889ec059b15"},
     EventEntry{"reload_needs_restart", "7dd523dbfe9a449791ed6812b0e4a0c4", 10},
     // the service manager, and what outlives the daemon
     EventEntry{"notify_failed", "8da4eaa9ec1442ed8f3499a8eeeaa2e7", 10},

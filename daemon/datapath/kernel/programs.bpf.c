@@ -168,45 +168,38 @@ INLINE int is_local_space(struct impnet_settings *set, __u32 address)
            is_extra_network(set, address);
 }
 
-/* The rule of the socket's that forbids this destination. */
-SEPARATE __u32 forbidding_rule(struct impnet_orders *order, __u32 to, __u32 port)
+/* Whether the socket's own rules let it send there: the first that fits decides. */
+SEPARATE __u32 is_allowed_by_rules(struct impnet_orders *order, __u32 to, __u32 port)
 {
     __u32 i;
 
     if (!order)
-        return IMPNET_NO_RULE;
+        return 0;
     for (i = 0; i < IMPNET_DESTINATIONS; i++) {
         const struct impnet_destination *about = &order->destinations[i];
         if (i >= order->destinations_count)
             break;
         if (in_network(to, about->network, about->netmask) && port >= about->first_port &&
             port <= about->last_port)
-            return about->allow ? IMPNET_NO_RULE : i;
+            return about->allow;
     }
-    return IMPNET_NO_RULE;
+    return 1;
 }
 
 enum verdict { PASS, NOT_CONNECTED, FORBIDDEN_ADDRESS, FORBIDDEN_PORT };
 
-/* As judge_egress() in core/datagram_policy.cpp. Which of the socket's rules forbids it is in the
- * upper half. */
-SEPARATE __u64 judge(struct impnet_settings *set, struct impnet_orders *order,
-                     struct impnet_facts *facts, __u32 to, __u32 port)
+/* As judge_egress() in core/datagram_policy.cpp. */
+SEPARATE enum verdict judge(struct impnet_settings *set, struct impnet_orders *order,
+                            struct impnet_facts *facts, __u32 to, __u32 port)
 {
-    const __u64 forbidden = (__u64)IMPNET_NO_RULE << 32 | FORBIDDEN_ADDRESS;
-    __u32 rule;
-
     if (!set || !order || !facts)
         return NOT_CONNECTED;
     if (to != 0xffffffff && !is_local_space(set, to))
-        return forbidden;
+        return FORBIDDEN_ADDRESS;
     if (facts->connected && facts->broadcast && to == (facts->address & facts->netmask))
-        return forbidden;
-    if (order->destinations_count) {
-        rule = forbidding_rule(order, to, port);
-        if (rule != IMPNET_NO_RULE)
-            return (__u64)rule << 32 | FORBIDDEN_ADDRESS;
-    }
+        return FORBIDDEN_ADDRESS;
+    if (order->destinations_count && !is_allowed_by_rules(order, to, port))
+        return FORBIDDEN_ADDRESS;
     if (port == 0 || port == DHCP_SERVER || port == DHCP_CLIENT)
         return FORBIDDEN_PORT;
     if (!facts->connected || to == facts->address)
@@ -264,19 +257,20 @@ SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order,
 
 /* The socket is dead from now on, and the daemon hears of it. */
 INLINE void kill(const struct impnet_orders *order, struct impnet_account *account, __u32 address,
-                 __u32 rule)
+                 __u32 port)
 {
     struct impnet_event *event;
 
     if (__sync_fetch_and_or(&account->flags, IMPNET_DEAD) & IMPNET_DEAD)
         return;
-    account->offence = address;
+    account->forbidden_address = address;
+    account->forbidden_port = port;
     event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
     if (!event)
         return;
     event->id = order->id;
     event->address = address;
-    event->rule = rule;
+    event->port = port;
     bpf_ringbuf_submit(event, 0);
 }
 
@@ -295,7 +289,8 @@ int impnet_sendmsg4(struct bpf_sock_addr *ctx)
     struct impnet_orders *order;
     struct impnet_facts *facts;
     __u32 to = ctx->user_ip4;
-    __u64 now, verdict;
+    __u32 port = bpf_ntohs(ctx->user_port);
+    __u64 now;
 
     if (!sk || !set)
         return 0;
@@ -313,11 +308,10 @@ int impnet_sendmsg4(struct bpf_sock_addr *ctx)
     if (!facts)
         return refuse(ENETUNREACH);
 
-    verdict = judge(set, order, facts, to, bpf_ntohs(ctx->user_port));
-    switch ((__u32)verdict) {
+    switch (judge(set, order, facts, to, port)) {
     case FORBIDDEN_ADDRESS:
         count(&account->denied);
-        kill(order, account, to, verdict >> 32);
+        kill(order, account, to, port);
         return refuse(EACCES);
     case FORBIDDEN_PORT:
         count(&account->denied);

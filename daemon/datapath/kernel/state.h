@@ -88,7 +88,9 @@ struct impnet_orders {
 /* Of a socket: what the programs make of it. The daemon only creates and reads it. */
 struct impnet_account {
     __u32 flags;
-    __u32 offence; /* the forbidden address */
+    __u32 forbidden_address; /* what it died of */
+    __u32 forbidden_port;
+    __u32 unused;
     __u64 sent;
     __u64 received;
     __u64 rate_limited;
@@ -104,9 +106,7 @@ struct impnet_account {
 struct impnet_event {
     __u64 id;
     __u32 address;
-    __u32 rule; /* of its destinations; IMPNET_NO_RULE: of everybody's */
+    __u32 port;
 };
-
-#define IMPNET_NO_RULE (~0U)
 
 #endif

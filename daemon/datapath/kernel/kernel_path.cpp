@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "datapath/kernel/kernel_path.hpp"
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include <sys/socket.h>
+#include <time.h>
+
+#include "core/fair_bucket.hpp"
+
+namespace impnetd {
+
+using kernel::Clients;
+using kernel::ControlGroup;
+using kernel::KernelSocket;
+using kernel::Programs;
+
+namespace {
+
+/// Half of what the programs wait for, and no more often: an idle host is to sleep.
+constexpr Milliseconds alive_interval{45'000};
+
+/// What the programs' clock says (bpf_ktime_get_ns()).
+std::uint64_t monotonic_nanoseconds() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+           static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+/// Ends a socket that nobody goes on with, whoever holds it.
+void end(UniqueFd socket) {
+    ::shutdown(socket.get(), SHUT_RDWR);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<KernelPath>> KernelPath::make(Loop& loop, const Options& options) {
+    auto group = ControlGroup::make();
+    if (!group) return tl::unexpected<Error>(group.error());
+    auto programs = Programs::load(options.maps);
+    if (!programs) return tl::unexpected<Error>(programs.error());
+    // Before there is a socket in the group.
+    if (auto attached = (*programs)->attach(group->fd()); !attached)
+        return tl::unexpected<Error>(attached.error());
+    std::unique_ptr<KernelPath> path(
+        new KernelPath(loop, std::move(*group), std::move(*programs), options));
+    if (auto proved = path->prove(); !proved) return tl::unexpected<Error>(proved.error());
+    return path;
+}
+
+KernelPath::KernelPath(Loop& loop, ControlGroup group, std::unique_ptr<Programs> programs,
+                       const Options& options)
+    : loop_(loop),
+      ttl_(options.ttl),
+      group_(std::move(group)),
+      programs_(std::move(programs)),
+      source_(loop, options.socket_source, group_),
+      clients_(*programs_),
+      alive_(loop, [this] { say_alive(); }),
+      events_(loop, programs_->events_fd(), [this](int) { read_events(); }) {
+    programs_->set_ttl(options.ttl);
+    set_limit(options.limit);
+    programs_->say_alive(monotonic_nanoseconds());
+    events_.watch(Poll::readable);
+}
+
+KernelPath::~KernelPath() = default;
+
+/// A socket without orders must be refused by the first program that sees its datagram, and one
+/// that only the last is asked about by that; and both must have been counted. The second goes as
+/// far as a route, so it proves nothing on a host without a loopback device.
+Result<> KernelPath::prove() {
+    auto socket = source_.take();
+    if (!socket) return tl::unexpected<Error>(socket.error());
+    const sockaddr_in to = socket_address(Ipv4(127, 0, 0, 1), 9);
+    const auto send = [&] {
+        const auto sent = ::sendto(socket->get(), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL,
+                                   reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+        return sent < 0 ? errno : 0;
+    };
+    const auto before = programs_->refusals();
+    if (send() != EPERM || programs_->refusals() != before + 1)
+        return fail(ErrorCode::failed, "a send that must be refused was not");
+    impnet_orders probe{};
+    probe.flags = IMPNET_PROBE;
+    if (auto told = programs_->set_orders(socket->get(), probe); !told) return told;
+    if (auto told = programs_->set_account(socket->get(), {}); !told) return told;
+    const int error = send();
+    if (error == 0 || (error == EPERM && programs_->refusals() != before + 2))
+        return fail(ErrorCode::failed, "a packet that must be refused was not");
+    return {};
+}
+
+void KernelPath::set_interface(Slot slot, const InterfaceFacts& facts) {
+    interfaces_[slot] = facts;
+    programs_->set_interface(slot, facts);
+}
+
+void KernelPath::set_limit(RateLimit limit) {
+    programs_->set_limit(bucket_limit(limit));
+}
+
+void KernelPath::set_extra_networks(const std::vector<Ipv4Network>& networks) {
+    extra_networks_ = networks;
+    programs_->set_extra_networks(networks);
+}
+
+KernelSocket::Shared KernelPath::shared() {
+    return {
+        .loop = loop_, .programs = *programs_, .owner = *this, .extra_networks = extra_networks_};
+}
+
+Result<std::unique_ptr<DataSocket>> KernelPath::open(const Request& request,
+                                                     DataSocket::Observer& observer) {
+    const auto& facts = interfaces_[request.slot];
+    if (facts.ifindex == 0) return fail(ErrorCode::unavailable, "the interface has no device");
+    if (request.slot >= IMPNET_INTERFACES)
+        return fail(ErrorCode::unavailable,
+                    "the kernel data path has a hundred interfaces a class");
+    auto membership = clients_.join(request.client.key());
+    if (!membership) return tl::unexpected<Error>(membership.error());
+    auto udp = UdpSocket::open(
+        {.ifindex = facts.ifindex, .device = facts.device, .port = request.port, .ttl = ttl_},
+        [this] { return source_.take(); });
+    if (!udp) return tl::unexpected<Error>(udp.error());
+
+    impnet_account account{};
+    account.flags = request.port == 0 ? IMPNET_UNSENT : 0;
+    impnet_orders orders{};
+    orders.id = request.id;
+    orders.interface = request.slot;
+    orders.client = membership->slot();
+    kernel::write_policy(request.policy, orders);
+    // The orders last: with them it is in force. Without, it may do nothing.
+    if (auto told = programs_->set_account(udp->fd(), account); !told)
+        return tl::unexpected<Error>(told.error());
+    if (auto told = programs_->set_orders(udp->fd(), orders); !told)
+        return tl::unexpected<Error>(told.error());
+    return std::make_unique<KernelSocket>(shared(), facts, std::move(*udp), std::move(*membership),
+                                          orders, request, observer);
+}
+
+Result<std::unique_ptr<DataSocket>> KernelPath::adopt(const Request& request,
+                                                      std::vector<UniqueFd> descriptors,
+                                                      DataSocket::Observer& observer) {
+    UniqueFd fd = descriptors.empty() ? UniqueFd() : std::move(descriptors.front());
+    auto orders = fd ? programs_->orders(fd.get()) : std::nullopt;
+    const auto account = fd ? programs_->account(fd.get()) : std::nullopt;
+    if (!orders || !account || orders->id != request.id || descriptors.size() != 1) {
+        // Of the relay's, or of maps that are lost. Nobody must go on with it.
+        if (fd) end(std::move(fd));
+        for (auto& other : descriptors)
+            if (other) end(std::move(other));
+        return fail(ErrorCode::failed, "not a socket of the kernel data path");
+    }
+    auto membership = clients_.rejoin(request.client.key(), orders->client);
+    if (!membership) {
+        end(std::move(fd));
+        return tl::unexpected<Error>(membership.error());
+    }
+    orders->interface = request.slot;
+    orders->client = membership->slot();
+    kernel::write_policy(request.policy, *orders);
+    const int socket = fd.get();
+    auto udp = UdpSocket::adopt(std::move(fd), 0);
+    if (!udp) return tl::unexpected<Error>(udp.error());
+    if (auto told = programs_->set_orders(socket, *orders); !told)
+        return tl::unexpected<Error>(told.error());
+    auto adopted =
+        std::make_unique<KernelSocket>(shared(), interfaces_[request.slot], std::move(*udp),
+                                       std::move(*membership), *orders, request, observer);
+    // While nobody was there to hear of it.
+    if ((account->flags & IMPNET_DEAD) != 0) {
+        adopted->killed(Ipv4::from_network_order(account->forbidden_address),
+                        static_cast<std::uint16_t>(account->forbidden_port));
+    }
+    return adopted;
+}
+
+void KernelPath::opened(KernelSocket& socket) {
+    const bool first = sockets_.empty();
+    sockets_[socket.id()] = &socket;
+    if (first) say_alive();
+}
+
+void KernelPath::closed(KernelSocket& socket) {
+    sockets_.erase(socket.id());
+    if (sockets_.empty()) alive_.stop();
+}
+
+void KernelPath::say_alive() {
+    programs_->say_alive(monotonic_nanoseconds());
+    alive_.start(alive_interval);
+}
+
+void KernelPath::read_events() {
+    // Ended later: a socket's observer may destroy others.
+    std::vector<impnet_event> events;
+    programs_->read_events([&](const impnet_event& event) { events.push_back(event); });
+    for (const auto& event : events) {
+        const auto found = sockets_.find(event.id);
+        if (found == sockets_.end()) continue;
+        found->second->killed(Ipv4::from_network_order(event.address),
+                              static_cast<std::uint16_t>(event.port));
+    }
+}
+
+}  // namespace impnetd

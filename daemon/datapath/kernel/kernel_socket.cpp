@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "datapath/kernel/kernel_socket.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "core/datagram_policy.hpp"
+#include "core/fair_bucket.hpp"
+#include "log/log.hpp"
+
+namespace impnetd::kernel {
+
+namespace {
+
+/// As many datagrams are read before others get their turn.
+constexpr int arrivals_at_once = 64;
+
+std::string not_allowed(Ipv4 address) {
+    return "address " + address.text() + " is not allowed";
+}
+
+/// The send buffer is full, or (ENOBUFS) too full for all fragments of a large datagram; or the
+/// rate limit.
+bool is_full(int error) {
+    return error == EAGAIN || error == ENOBUFS || error == ENOMEM;
+}
+
+/// Where a datagram was sent to (IP_PKTINFO).
+std::optional<Ipv4> destination(msghdr& message) {
+    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
+         part = CMSG_NXTHDR(&message, part)) {
+        if (part->cmsg_level != IPPROTO_IP || part->cmsg_type != IP_PKTINFO) continue;
+        in_pktinfo info{};
+        std::memcpy(&info, CMSG_DATA(part), sizeof(info));
+        return Ipv4::from_network_order(info.ipi_addr.s_addr);
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+void write_policy(const SocketPolicy& policy, impnet_orders& orders) {
+    orders.own_limit = policy.own_limit ? bucket_limit(*policy.own_limit) : impnet_limit{};
+    orders.destinations_count = 0;
+    for (const auto& rule : policy.destinations) {
+        if (orders.destinations_count == IMPNET_DESTINATIONS) break;
+        orders.destinations[orders.destinations_count++] = {
+            .network = rule.network.network().network_order(),
+            .netmask = rule.network.netmask().network_order(),
+            .first_port = rule.first_port,
+            .last_port = rule.last_port,
+            .allow = rule.allow ? 1U : 0U};
+    }
+}
+
+KernelSocket::KernelSocket(const Shared& shared, const InterfaceFacts& facts, UdpSocket udp,
+                           Clients::Membership membership, const impnet_orders& orders,
+                           const DataPath::Request& request, Observer& observer)
+    : shared_(shared),
+      facts_(facts),
+      udp_(std::move(udp)),
+      membership_(std::move(membership)),
+      orders_(orders),
+      delivery_(request.delivery),
+      client_uid_(request.client.uid),
+      client_unit_(request.client.unit),
+      policy_(request.policy),
+      observer_(observer) {
+    shared_.owner.opened(*this);
+    if (delivery_ == Delivery::descriptor) return;
+    poll_.emplace(shared_.loop, udp_.fd(), [this](int) { read_arrivals(); });
+    poll_->watch(Poll::readable);
+}
+
+KernelSocket::~KernelSocket() {
+    close();
+}
+
+std::uint16_t KernelSocket::local_port() const {
+    if (udp_.fd() < 0) return 0;
+    const auto account = shared_.programs.account(udp_.fd());
+    return account && (account->flags & IMPNET_UNSENT) == 0 ? udp_.port() : 0;
+}
+
+Result<UniqueFd> KernelSocket::acquire() {
+    if (delivery_ == Delivery::signal) {
+        return fail(ErrorCode::invalid_argument,
+                    "the socket was opened with delivery \"signal\"; it has no descriptor");
+    }
+    if (!end_reason_.empty()) return fail(ErrorCode::socket_closed, end_reason_);
+    if ((orders_.flags & IMPNET_ACQUIRED) != 0)
+        return fail(ErrorCode::busy, "the descriptor was acquired before");
+    UniqueFd copy(::fcntl(udp_.fd(), F_DUPFD_CLOEXEC, 0));
+    if (!copy)
+        return fail(ErrorCode::failed, "no descriptor: " + std::generic_category().message(errno));
+    orders_.flags |= IMPNET_ACQUIRED;
+    if (auto told = shared_.programs.set_orders(udp_.fd(), orders_); !told) {
+        orders_.flags &= ~IMPNET_ACQUIRED;
+        return tl::unexpected<Error>(told.error());
+    }
+    return copy;
+}
+
+std::vector<int> KernelSocket::descriptors() const {
+    return udp_.fd() >= 0 ? std::vector<int>{udp_.fd()} : std::vector<int>{};
+}
+
+SocketCounters KernelSocket::counters() const {
+    if (udp_.fd() < 0) return last_counters_;
+    // In this order, so that what arrives meanwhile does not count as dropped.
+    const std::uint32_t drops = udp_.kernel_drops();
+    const auto account = shared_.programs.account(udp_.fd());
+    if (!account) return last_counters_;
+    // The kernel counts what the ingress program refused among its drops.
+    const auto overflows =
+        static_cast<std::int32_t>(drops - static_cast<std::uint32_t>(account->unheard));
+    const auto dropped = static_cast<std::uint64_t>(std::max(overflows, 0));
+    return {.sent = account->sent,
+            .received = account->received - std::min<std::uint64_t>(account->received, dropped),
+            .rate_limited = account->rate_limited,
+            .not_connected = account->not_connected,
+            .denied = account->denied + too_large_,
+            .dropped = dropped};
+}
+
+void KernelSocket::set_policy(const SocketPolicy& policy) {
+    policy_ = policy;
+    if (!end_reason_.empty()) return;
+    write_policy(policy, orders_);
+    if (auto told = shared_.programs.set_orders(udp_.fd(), orders_); !told)
+        revoke("its policy cannot be put in force: " + told.error().message);
+}
+
+// --- What the daemon sends ---------------------------------------------------------------------
+
+Result<SendResult> KernelSocket::send(Ipv4 to, std::uint16_t port,
+                                      const std::vector<std::uint8_t>& data) {
+    if (!end_reason_.empty()) return fail(ErrorCode::socket_closed, end_reason_);
+    const auto too_large = [&]() -> Result<SendResult> {
+        ++too_large_;
+        return fail(ErrorCode::too_large,
+                    std::to_string(data.size()) + " bytes are more than a datagram carries");
+    };
+    const auto network = this->network();
+    if (data.size() > max_payload) {
+        // The kernel would look at the size first. What is refused anyway needs no payload.
+        if (judge_egress(network, to, port, data.size()) == EgressVerdict::too_large)
+            return too_large();
+    }
+    const auto& sent = data.size() > max_payload ? std::vector<std::uint8_t>() : data;
+    const Ipv4 source = network ? network->address : Ipv4();
+    int error = udp_.send(source, to, port, sent);
+    // The bucket ran empty between the look at it and the taking, or a firewall of the host said
+    // no: a second try tells which.
+    if (error == EPERM) error = udp_.send(source, to, port, sent);
+    if (error == 0) return SendResult::sent;
+    if (is_full(error)) return SendResult::would_block;
+    switch (error) {
+        case EACCES:
+            revoke(not_allowed(to));
+            return fail(ErrorCode::address_not_allowed, not_allowed(to));
+        case EINVAL:
+            // Else an address that is on its way out: the kernel does not know it any more.
+            if (judge_egress(network, to, port, 0) != EgressVerdict::forbidden_port) break;
+            return fail(ErrorCode::invalid_argument,
+                        "port " + std::to_string(port) + " is not allowed as a destination");
+        case EMSGSIZE:
+            return too_large();
+        case EPIPE:  // a program ended it, and the news is on its way
+            return fail(ErrorCode::socket_closed, "the socket is closed");
+        default:
+            break;
+    }
+    return SendResult::not_connected;
+}
+
+/// Nothing while the device is not the one that the socket is bound to.
+std::optional<Ipv4Network> KernelSocket::network() const {
+    return facts_.ifindex == udp_.ifindex() ? facts_.network : std::nullopt;
+}
+
+// --- What arrives for the daemon to tell -------------------------------------------------------
+
+void KernelSocket::read_arrivals() {
+    static std::array<std::uint8_t, max_payload> buffer;  // one thread, and not kept
+    const std::weak_ptr<const bool> alive = alive_;
+    for (int i = 0; i < arrivals_at_once; ++i) {
+        sockaddr_in from{};
+        iovec part{buffer.data(), buffer.size()};
+        alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(in_pktinfo))> control{};
+        msghdr message{};
+        message.msg_name = &from;
+        message.msg_namelen = sizeof(from);
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+        const ssize_t size = ::recvmsg(udp_.fd(), &message, MSG_DONTWAIT);
+        if (size < 0) return;
+        const auto to = destination(message);
+        const auto sender = Ipv4::from_network_order(from.sin_addr.s_addr);
+        // The ingress program has passed it. Since then the interface may have got another address.
+        if (!to || !admits_ingress(network(), sender, *to)) continue;
+        observer_.datagram_received(
+            {.from = sender,
+             .from_port = ntohs(from.sin_port),
+             .to = *to,
+             .to_port = udp_.port(),
+             .data = {buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(size)}});
+        if (alive.expired() || !end_reason_.empty()) return;
+    }
+}
+
+// --- The end -----------------------------------------------------------------------------------
+
+void KernelSocket::killed(Ipv4 address, std::uint16_t /*port*/) {
+    if (end_reason_.empty()) revoke(not_allowed(address));
+}
+
+void KernelSocket::revoke(const std::string& reason) {
+    log::warning("socket_revoked", {{"device", facts_.device},
+                                    {"client_uid", std::to_string(client_uid_)},
+                                    {"client_unit", client_unit_},
+                                    {"reason", reason}});
+    end_reason_ = reason;
+    close();
+    shared_.loop.defer([this, alive = std::weak_ptr<const bool>(alive_)] {
+        if (!alive.expired()) observer_.socket_closed(end_reason_);
+    });
+}
+
+void KernelSocket::close() {
+    if (udp_.fd() < 0) return;
+    poll_.reset();
+    last_counters_ = counters();
+    shared_.owner.closed(*this);
+    // First the order, so that nothing arrives any more; then the end, which wakes whoever waits.
+    orders_.flags |= IMPNET_REVOKED;
+    static_cast<void>(shared_.programs.set_orders(udp_.fd(), orders_));
+    ::shutdown(udp_.fd(), SHUT_RDWR);
+    udp_.close();
+}
+
+}  // namespace impnetd::kernel
