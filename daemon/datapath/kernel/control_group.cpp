@@ -2,9 +2,7 @@
 #include "datapath/kernel/control_group.hpp"
 
 #include <cerrno>
-#include <charconv>
-#include <csignal>
-#include <filesystem>
+#include <cstdint>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -12,14 +10,13 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 namespace impnetd::kernel {
 
 namespace {
-
-constexpr std::string_view prefix = "impnet-";
 
 std::string why() {
     return std::generic_category().message(errno);
@@ -56,17 +53,12 @@ std::optional<Mount> mount_of_groups() {
     return std::nullopt;
 }
 
-/// What daemons before us left behind, if they and their programs were killed at once.
-void remove_stale(const std::string& directory) {
-    std::error_code error;
-    for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
-         entry.increment(error)) {
-        const std::string name = entry->path().filename();
-        if (!name.starts_with(prefix)) continue;
-        pid_t pid = 0;
-        std::from_chars(name.data() + prefix.size(), name.data() + name.size(), pid);
-        if (pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH) ::rmdir(entry->path().c_str());
-    }
+/// A name that no other daemon here has: process ids repeat in containers that share the tree.
+std::string fresh_name() {
+    std::uint32_t number = 0;
+    if (::getrandom(&number, sizeof(number), 0) != sizeof(number))
+        throw std::system_error(errno, std::generic_category(), "getrandom");
+    return "impnet-" + std::to_string(number);
 }
 
 }  // namespace
@@ -79,10 +71,8 @@ Result<ControlGroup> ControlGroup::make() {
         return fail(ErrorCode::failed, "our own control group is not mounted");
     auto directory = mount->point + (mount->root == "/" ? *own : own->substr(mount->root.size()));
     while (directory.ends_with('/')) directory.pop_back();
-    remove_stale(directory);
-    const auto path = directory + "/" + std::string(prefix) + std::to_string(::getpid());
-    if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST)
-        return fail(ErrorCode::failed, path + ": " + why());
+    const auto path = directory + "/" + fresh_name();
+    if (::mkdir(path.c_str(), 0755) != 0) return fail(ErrorCode::failed, path + ": " + why());
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd) return fail(ErrorCode::failed, path + ": " + why());
     return ControlGroup(path, std::move(fd));

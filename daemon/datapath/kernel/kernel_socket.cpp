@@ -126,7 +126,7 @@ SocketCounters KernelSocket::counters() const {
             .received = account->received - std::min<std::uint64_t>(account->received, dropped),
             .rate_limited = account->rate_limited,
             .not_connected = account->not_connected,
-            .denied = account->denied + too_large_,
+            .denied = account->denied + unseen_denials_,
             .dropped = dropped};
 }
 
@@ -144,7 +144,7 @@ Result<SendResult> KernelSocket::send(Ipv4 to, std::uint16_t port,
                                       const std::vector<std::uint8_t>& data) {
     if (!end_reason_.empty()) return fail(ErrorCode::socket_closed, end_reason_);
     const auto too_large = [&]() -> Result<SendResult> {
-        ++too_large_;
+        ++unseen_denials_;
         return fail(ErrorCode::too_large,
                     std::to_string(data.size()) + " bytes are more than a datagram carries");
     };
@@ -169,6 +169,7 @@ Result<SendResult> KernelSocket::send(Ipv4 to, std::uint16_t port,
         case EINVAL:
             // Else an address that is on its way out: the kernel does not know it any more.
             if (judge_egress(network, to, port, 0) != EgressVerdict::forbidden_port) break;
+            if (port == 0) ++unseen_denials_;
             return fail(ErrorCode::invalid_argument,
                         "port " + std::to_string(port) + " is not allowed as a destination");
         case EMSGSIZE:

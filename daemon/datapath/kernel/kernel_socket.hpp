@@ -79,8 +79,9 @@ class KernelSocket final : public DataSocket {
     std::string client_unit_;
     SocketPolicy policy_;
     Observer& observer_;
-    std::uint64_t too_large_ = 0;  // which the programs do not get to see
-    std::string end_reason_;       // not empty: closed, and nobody destroyed us yet
+    std::uint64_t unseen_denials_ =
+        0;                    // of ours, that the kernel refuses before a program sees them
+    std::string end_reason_;  // not empty: closed, and nobody destroyed us yet
     SocketCounters last_counters_;
     std::optional<Poll> poll_;
     // Expires with this object: what runs later, or may have destroyed it, looks here first.
