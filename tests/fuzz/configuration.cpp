@@ -67,6 +67,18 @@ void check_ranges(const Configuration& config) {
     demand(limits.sockets_per_uid >= 1 && limits.sockets_per_uid <= 65536, "sockets' range");
 }
 
+const char* name(Configuration::PathChoice choice) {
+    switch (choice) {
+        case Configuration::PathChoice::automatic:
+            return "auto";
+        case Configuration::PathChoice::kernel:
+            return "kernel";
+        case Configuration::PathChoice::relay:
+            return "relay";
+    }
+    return "";
+}
+
 std::string in_quotes(std::string_view text) {
     std::ostringstream out;
     out << '"' << std::hex << std::setfill('0');
@@ -98,7 +110,8 @@ std::string written(const Configuration& config) {
     out << "[timeouts]\nattempt = " << seconds(config.timeouts.attempt)
         << "\nlinger = " << seconds(config.timeouts.linger)
         << "\n[limiter]\nburst = " << config.limiter.burst << "\nrate = " << config.limiter.rate
-        << "\n[datapath]\nttl = " << config.datapath.ttl
+        << "\n[datapath]\npath = \"" << name(config.datapath.path)
+        << "\"\nttl = " << config.datapath.ttl
         << "\n[limits]\nsessions-per-uid = " << config.limits.sessions_per_uid
         << "\nsockets-per-uid = " << config.limits.sockets_per_uid << '\n';
     return out.str();

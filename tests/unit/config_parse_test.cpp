@@ -219,8 +219,6 @@ TEST_CASE("what this version does not have is refused as such") {
     CHECK(not_yet("[interfaces.cell1]\nmanaged = true") == "f:1: interfaces.cell1" + later);
     CHECK(not_yet("timeouts.attempt-cellular = 120") == "f:1: timeouts.attempt-cellular" + later);
     CHECK(not_yet("uplink.server = \"https://example.com\"") == "f:1: uplink.server" + later);
-    CHECK(not_yet("datapath.path = \"kernel\"") ==
-          "f:1: datapath.path: \"kernel\" is not supported yet by this version");
     CHECK(not_yet("interfaces.eth0.ipv6 = \"off\"") ==
           "f:1: interfaces.eth0.ipv6: \"off\" is not supported yet by this version");
 }
@@ -230,7 +228,11 @@ TEST_CASE("a choice outside its list is refused") {
           "f:1: datapath.path: not \"auto\", \"kernel\" or \"relay\"");
     CHECK(refusal("interfaces.eth0.ipv6 = \"\"") ==
           "f:1: interfaces.eth0.ipv6: neither \"off\" nor \"kernel\"");
-    CHECK(accept("datapath.path = \"auto\"").datapath.ttl == 1);
+    using Choice = impnetd::Configuration::PathChoice;
+    CHECK(accept("").datapath.path == Choice::automatic);
+    CHECK(accept("datapath.path = \"auto\"").datapath.path == Choice::automatic);
+    CHECK(accept("datapath.path = \"kernel\"").datapath.path == Choice::kernel);
+    CHECK(accept("datapath.path = \"relay\"").datapath.path == Choice::relay);
 }
 
 TEST_CASE("what is not TOML is refused with its line") {
