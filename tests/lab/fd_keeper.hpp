@@ -14,8 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include <linux/kcmp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include "lab/fd.hpp"
@@ -108,14 +109,13 @@ class FdKeeper {
         }
         return out;
     }
-    /// Sockets and memory files have an inode each.
+    /// The same open file, as systemd finds out: a map's descriptor shares its inode with many
+    /// others.
     bool is_kept(const Fd& fd) const {
-        struct stat status {};
-        checked(::fstat(fd.get(), &status), "fstat");
         return std::any_of(kept_.begin(), kept_.end(), [&](const Kept& kept) {
-            struct stat other {};
-            checked(::fstat(kept.fd.get(), &other), "fstat");
-            return other.st_dev == status.st_dev && other.st_ino == status.st_ino;
+            return checked(::syscall(SYS_kcmp, ::getpid(), ::getpid(), KCMP_FILE, kept.fd.get(),
+                                     fd.get()),
+                           "kcmp") == 0;
         });
     }
 
