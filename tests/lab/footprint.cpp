@@ -63,4 +63,10 @@ std::vector<ChildProcess> children_of(pid_t pid) {
     return out;
 }
 
+std::vector<ChildProcess> children_of(pid_t pid, std::string_view name) {
+    auto children = children_of(pid);
+    std::erase_if(children, [&](const ChildProcess& child) { return child.name != name; });
+    return children;
+}
+
 }  // namespace lab

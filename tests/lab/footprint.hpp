@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <sys/types.h>
@@ -25,6 +26,8 @@ struct ChildProcess {
 };
 /// Oldest first.
 std::vector<ChildProcess> children_of(pid_t pid);
+/// Those of this name.
+std::vector<ChildProcess> children_of(pid_t pid, std::string_view name);
 
 /// Built with AddressSanitizer: programs are slower then, and keep freed memory for a while, so
 /// that a comparison of memory says nothing.

@@ -445,7 +445,7 @@ TEST_CASE("stop ends run, from a callback, another thread and a signal handler",
 }
 
 TEST_CASE("a raw socket leaves its data path to the program", "[library]") {
-    lab::Connected connected;
+    lab::Connected connected("[datapath]\npath = \"relay\"\n");
     lab::Peer peer(connected.lan.server, 3000);
     impnet::UdpOptions options(2001);
     options.raw = true;

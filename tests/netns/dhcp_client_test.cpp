@@ -117,7 +117,7 @@ TEST_CASE("Programs see nothing of a client that is killed again and again", "[d
     CHECK(connected.diary.steps().empty());
     CHECK(connected.lan.addresses() == "10.77.1.100/24 ");
     CHECK(lab::outcome(socket.send("10.77.1.1", 3000, "on")) == "0");
-    CHECK(lab::children_of(pid).size() == 1);
+    CHECK(lab::children_of(pid, "udhcpc").size() == 1);
     // A client's beginning or end may just be under way, here or when they were counted first, and
     // no event tells of it. A leak would be one for each kill.
     const lab::Deadline deadline(soon);
@@ -142,7 +142,7 @@ TEST_CASE("A client that somebody has stopped is replaced when it is needed", "[
     connected.lan.cable.plug();
     REQUIRE(connected.program.until(soon, [&] { return connected.connected(); }));
     CHECK(connected.diary.steps() == Steps{{1, 204}, {204, 0}, {0, 200}, {200, 201}, {201, 1}});
-    const auto children = lab::children_of(pid);
+    const auto children = lab::children_of(pid, "udhcpc");
     REQUIRE(children.size() == 1);
     CHECK(children[0].pid != stopped);
 }
@@ -166,7 +166,7 @@ TEST_CASE("A client that cannot be started ends the attempt with its reason, and
     CHECK(diary.steps() == Steps{{202, 0}, {0, 200}, {200, 201}, {201, 202}});
     // At 0, 0.2, 0.6 and 1.4 s of each attempt.
     CHECK(lab::occurrences(daemon.log(), "udhcpc_failed") <= 8);
-    CHECK(lab::children_of(daemon.pid()).empty());
+    CHECK(lab::children_of(daemon.pid(), "udhcpc").empty());
 
     lan.host.run({"umount", program});
     CHECK(client.until(soon, [&] { return diary.is(State::connected); }));

@@ -405,6 +405,6 @@ TEST_CASE("A server that refuses every renewal costs a lease each time, and noth
         CHECK(lied.lan.addresses() == "10.77.1.100/24 ");
     }
     // The clients that were refused are gone at once, and what they held.
-    CHECK(lab::children_of(lied.daemon.pid()).size() == 1);
+    CHECK(lab::children_of(lied.daemon.pid(), "udhcpc").size() == 1);
     CHECK(lab::descriptors_of(lied.daemon.pid()) == descriptors);
 }

@@ -155,7 +155,7 @@ bool is_a_chain(const Steps& steps) {
 }
 
 bool has_zombies(pid_t pid) {
-    const auto children = lab::children_of(pid);
+    const auto children = lab::children_of(pid, "udhcpc");
     return std::any_of(children.begin(), children.end(),
                        [](const auto& child) { return child.zombie; });
 }
@@ -310,7 +310,7 @@ TEST_CASE("a cable that is pulled and plugged a thousand times is connected in t
     CHECK(peer.receive(lab::Deadline(soon)));
     CHECK(lab::descriptors_of(pid) == descriptors);
     CHECK_FALSE(has_zombies(pid));
-    CHECK(lab::children_of(pid).size() == 1);
+    CHECK(lab::children_of(pid, "udhcpc").size() == 1);
     if (!lab::sanitized()) CHECK(lab::memory_of(pid) < memory + memory_noise);
 }
 
@@ -323,7 +323,7 @@ TEST_CASE("a cable that flaps where no server answers leaves one DHCP client, wh
     auto eth0 = program.open("eth0", diary);
     REQUIRE(program.until(soon, [&] { return diary.is(State::ethernet_dhcping); }));
     const auto one_client = [&] {
-        const auto children = lab::children_of(daemon.pid());
+        const auto children = lab::children_of(daemon.pid(), "udhcpc");
         return children.size() == 1 && children[0].name == "udhcpc";
     };
     const auto wait_for_one = [&] {
@@ -428,7 +428,7 @@ TEST_CASE("a device that is renamed stays connected, and gets its lease renewed 
     REQUIRE(connected.program.until(soon, [&] { return connected.connected(); }));
     CHECK(connected.diary.steps() == Steps{{1, 204}, {204, 0}, {0, 200}, {200, 201}, {201, 1}});
     // And when the lease has to be renewed, or its client dies.
-    const auto client = lab::children_of(connected.daemon.pid());
+    const auto client = lab::children_of(connected.daemon.pid(), "udhcpc");
     REQUIRE(client.size() == 1);
     const auto so_far = connected.dhcp.log().size();
     ::kill(client[0].pid, SIGKILL);
@@ -467,7 +467,7 @@ TEST_CASE("a device that is moved to another host's network and back is removed,
               Steps{{1, 204}, {204, 202}, {202, 0}, {0, 200}, {200, 201}, {201, 1}});
     }
     CHECK(connected.lan.addresses() == "10.77.1.100/24 ");
-    CHECK(lab::children_of(connected.daemon.pid()).size() == 1);
+    CHECK(lab::children_of(connected.daemon.pid(), "udhcpc").size() == 1);
     CHECK(lab::descriptors_of(connected.daemon.pid()) == descriptors);
 }
 
@@ -505,6 +505,6 @@ TEST_CASE("a device that is deleted and made again fifty times under load is con
     CHECK(closed == 150);
     CHECK(sent > 0);
     CHECK(lab::descriptors_of(pid) == descriptors);
-    CHECK(lab::children_of(pid).size() == 1);
+    CHECK(lab::children_of(pid, "udhcpc").size() == 1);
     if (!lab::sanitized()) CHECK(lab::memory_of(pid) < memory + memory_noise);
 }

@@ -44,12 +44,13 @@ Result<> SocketSource::start() {
 
 void SocketSource::ask(std::size_t count) {
     constexpr std::uint8_t request = 0;
-    // The line has room for far more than the stock. If the program has ended, `collect` sees it.
+    // The line has room for far more than the stock. If the program has ended, `next` sees it.
     for (; count > 0; --count)
         ::send(line_.get(), &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-bool SocketSource::collect() {
+/// The next one that waits in the line. Nothing: none does, or (`ended`) the program has ended.
+UniqueFd SocketSource::next(bool& ended) {
     for (;;) {
         std::uint8_t byte = 0;
         iovec part{&byte, sizeof(byte)};
@@ -61,34 +62,35 @@ bool SocketSource::collect() {
         message.msg_controllen = control.size();
         const ssize_t size = ::recvmsg(line_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (size < 0 && errno == EINTR) continue;
-        if (size <= 0) return size < 0 && errno == EAGAIN;
+        ended = size == 0 || (size < 0 && errno != EAGAIN);
+        if (size <= 0) return UniqueFd();
+        ask(1);
         const cmsghdr* entry = CMSG_FIRSTHDR(&message);
-        if (entry == nullptr) continue;
+        if (entry == nullptr) continue;  // it could not make one
         int fd = -1;
         std::memcpy(&fd, CMSG_DATA(entry), sizeof(fd));
-        ready_.emplace_back(fd);
+        return UniqueFd(fd);
     }
 }
 
 Result<UniqueFd> SocketSource::take() {
     bool started = false;
-    bool runs = line_ && collect();
-    while (ready_.empty()) {
-        if (!runs) {
+    bool ended = !line_;
+    for (;;) {
+        UniqueFd socket;
+        if (!ended) socket = next(ended);
+        if (socket) return socket;
+        if (ended) {
             // Somebody has ended it: another one takes its place, once for each socket.
             if (std::exchange(started, true))
                 return fail(ErrorCode::unavailable, program_ + " does not work");
             if (auto begun = start(); !begun) return tl::unexpected<Error>(begun.error());
+            ended = false;
         }
         pollfd line{.fd = line_.get(), .events = POLLIN, .revents = 0};
         if (::poll(&line, 1, static_cast<int>(patience.count())) <= 0)
             return fail(ErrorCode::unavailable, program_ + " does not answer");
-        runs = collect();
     }
-    auto socket = std::move(ready_.front());
-    ready_.pop_front();
-    ask(1);
-    return socket;
 }
 
 std::string socket_source_program(const std::string& own_directory) {

@@ -5,7 +5,6 @@
 // few are always ready, so that nobody has to wait for one.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 
@@ -37,15 +36,13 @@ class SocketSource {
   private:
     Result<> start();
     void ask(std::size_t count);
-    /// Takes in what the program has sent. False: it has ended.
-    bool collect();
+    UniqueFd next(bool& ended);
 
     Loop& loop_;
     std::string program_;
     const ControlGroup& group_;
-    UniqueFd line_;
+    UniqueFd line_;  // the stock waits in it
     std::unique_ptr<Child> child_;
-    std::deque<UniqueFd> ready_;
 };
 
 /// The installed program, or that in the build tree beside ourselves.
