@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What the descriptor answers that UdpSocket.Acquire returns when its info says path "kernel": it is
- * a UDP socket (udp(7)), and what a send returns is in the table of the bus API. Nothing makes it
- * writable again after EAGAIN, so it can be asked how long to wait:
+ * What the descriptor answers that UdpSocket.Acquire returns when its info says path "kernel". It is
+ * a UDP socket (udp(7)) that may send and receive, and not be bound, connected or, but for its
+ * buffers and time limits, set up (EPERM). IP_PKTINFO is on. What a send returns:
+ *
+ *     ENETUNREACH  not connected, off the subnet, or our own address
+ *     EAGAIN       the rate limit
+ *     EPERM        lost a race for the last token, or a firewall of the host said no: try once more
+ *     EACCES       the address is not allowed; the socket is dead, and UdpSocket.Closed follows
+ *     EINVAL       port 0, 67 or 68; else the interface's address has just gone
+ *     EMSGSIZE     over 65507 bytes
+ *     EPIPE        closed; poll(2) says POLLHUP
+ *
+ * sendmmsg(2) returns how many went, and the next call the error of the one that did not. Nothing
+ * makes the descriptor writable again after EAGAIN, so it can be asked how long to wait:
  *
  *     uint64_t wait;
  *     socklen_t size = sizeof(wait);

@@ -4,6 +4,7 @@
 // server is 10.77.1.1/24; whether it gives out addresses is up to the test.
 #pragma once
 
+#include <cstdlib>
 #include <string>
 
 #include "bus.hpp"
@@ -23,10 +24,16 @@ struct Lan {
 
     /// The daemon's configuration for this host; `more` goes below it.
     static std::string managed(const std::string& more = "") {
-        return "[interfaces.eth0]\ndevice = \"lan0\"\nmanaged = true\n" + more;
+        return "[interfaces.eth0]\ndevice = \"lan0\"\nmanaged = true\n" + with_path(more);
     }
     static std::string observed(const std::string& more = "") {
-        return "[interfaces.eth0]\ndevice = \"lan0\"\n" + more;
+        return "[interfaces.eth0]\ndevice = \"lan0\"\n" + with_path(more);
+    }
+    /// A run of the tests may ask for one of the data paths ($LAB_DATA_PATH).
+    static std::string with_path(const std::string& more) {
+        const char* path = std::getenv("LAB_DATA_PATH");
+        if (path == nullptr || more.find("[datapath]") != std::string::npos) return more;
+        return more + "[datapath]\npath = \"" + path + "\"\n";
     }
 
     /// The addresses of the host's device as the kernel has them: "10.77.1.100/24 ".

@@ -155,7 +155,7 @@ bool is_a_chain(const Steps& steps) {
 }
 
 bool has_zombies(pid_t pid) {
-    const auto children = lab::children_of(pid, "udhcpc");
+    const auto children = lab::children_of(pid);
     return std::any_of(children.begin(), children.end(),
                        [](const auto& child) { return child.zombie; });
 }
