@@ -142,6 +142,12 @@ std::vector<Result<SendResult>> UdpSocket::send_batch(std::span<const OutgoingDa
     return closed;
 }
 
+std::chrono::nanoseconds UdpSocket::retry_after() const noexcept {
+    return socket_ ? socket_->retry_after() : std::chrono::nanoseconds::zero();
+}
+void UdpSocket::on_sendable(OnSendable callback) {
+    if (socket_) socket_->on_sendable(std::move(callback));
+}
 std::uint16_t UdpSocket::local_port() const noexcept {
     return socket_ ? socket_->local_port() : 0;
 }

@@ -5,8 +5,6 @@
 #include <exception>
 #include <utility>
 
-#include <poll.h>
-
 #include "session.hpp"
 #include "socket.hpp"
 
@@ -27,6 +25,14 @@ constexpr std::chrono::milliseconds longest_patience = 30s;
 /// A class name stands for its first instance; every other NII has a number and is an instance.
 bool is_class_name(const std::string& nii) {
     return nii.empty() || nii.back() < '0' || nii.back() > '9';
+}
+
+/// As the poller counts, and not before it.
+std::uint64_t deadline_of(Socket::Clock::time_point time) {
+    if (time == Socket::Clock::time_point::max()) return Poller::never;
+    const auto since_boot = time.time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::ceil<std::chrono::microseconds>(since_boot).count());
 }
 
 /// Runs at the end of a scope, however it is left.
@@ -70,6 +76,7 @@ void Core::shut() noexcept {
     absent_.clear();
     events_.clear();
     awaited_.clear();
+    refused_.clear();
     bus_.reset();
 }
 
@@ -93,7 +100,7 @@ Result<std::shared_ptr<Session>> Core::open(const Nic& nic, OnState on_state) {
     return session;
 }
 
-Result<void> Core::dispatch() {
+Result<void> Core::turn(Poller::Wait wait) {
     if (dispatching_) return Error(ErrorCode::busy, "dispatch() was called from a callback");
     const auto self = shared_from_this();  // a callback may destroy the Client
     dispatching_ = true;
@@ -102,13 +109,14 @@ Result<void> Core::dispatch() {
         settle();
     });
 
-    const auto ready = poller_.ready();
+    const auto ready = poller_.ready(wait);
     const auto sockets = due_sockets(ready);
     const bool bus_ready = std::find(ready.begin(), ready.end(), bus_token) != ready.end();
     if (bus_ready || bus_deadline_ <= monotonic_usec()) take_in_bus();
     take_in_absent();
     take_in_awaited();
     tell_events();
+    tell_sendable();
     deliver_datagrams(sockets);
     return {};
 }
@@ -116,9 +124,7 @@ Result<void> Core::dispatch() {
 Result<void> Core::run() {
     const auto self = shared_from_this();
     while (!is_shut() && !stop_.exchange(false)) {
-        pollfd waiting{.fd = fd(), .events = POLLIN, .revents = 0};
-        ::poll(&waiting, 1, -1);
-        if (auto done = dispatch(); !done) return done;
+        if (auto done = turn(Poller::Wait::yes); !done) return done;
     }
     return {};
 }
@@ -292,6 +298,7 @@ void Core::end_session(const std::weak_ptr<Session>& ended, const std::string& r
 }
 
 void Core::take_in_absent() {
+    if (absent_.empty()) return;
     const auto now = monotonic_usec();
     std::erase_if(absent_, [&](const Absent& absent) {
         if (!absent.absence.over(now)) return false;
@@ -307,6 +314,7 @@ void Core::take_in_absent() {
 }
 
 void Core::take_in_awaited() {
+    if (awaited_.empty()) return;
     const auto now = monotonic_usec();
     std::erase_if(awaited_, [&](const Awaited& entry) {
         if (entry.deadline_usec > now) return false;
@@ -344,16 +352,30 @@ void Core::tell_events() {
     }
 }
 
+void Core::tell_sendable() {
+    if (refused_.empty()) return;
+    const auto now = Socket::Clock::now();
+    // Only those whose time has come now: callbacks that have more refused must not keep us here.
+    std::vector<std::shared_ptr<Socket>> due;
+    for (const auto& [token, weak] : refused_)
+        if (auto socket = weak.lock(); socket && socket->sendable_at() <= now)
+            due.push_back(std::move(socket));
+    for (const auto& socket : due) {
+        refused_.erase(socket->token());
+        socket->tell_sendable(now);
+    }
+}
+
 void Core::deliver_datagrams(const std::vector<std::shared_ptr<Socket>>& sockets) {
     if (sockets.empty()) return;
     if (!batch_) batch_ = std::make_unique<ReceiveBatch>(batch_messages);
-    // Should a callback throw, the next dispatch looks at all of them again.
-    work_ = true;
+    // Should a callback throw, the next dispatch looks at all of them again. Of the others, what
+    // work they have was noted when it came up.
+    bool left = true;
+    const Finally noted([&] { work_ = work_ || left; });
     for (const auto& socket : sockets) socket->deliver(*batch_);
-    work_ = std::any_of(sockets_.begin(), sockets_.end(), [](const auto& entry) {
-        const auto socket = entry.second.lock();
-        return socket && socket->has_work();
-    });
+    left = std::any_of(sockets.begin(), sockets.end(),
+                       [](const auto& socket) { return socket->has_work(); });
 }
 
 // --- What to wait for ----------------------------------------------------------------------------
@@ -375,6 +397,9 @@ void Core::settle() {
         deadline = bus_deadline_;
     for (const auto& entry : absent_) deadline = std::min(deadline, entry.absence.deadline());
     for (const auto& entry : awaited_) deadline = std::min(deadline, entry.deadline_usec);
+    for (const auto& [token, weak] : refused_)
+        if (const auto socket = weak.lock())
+            deadline = std::min(deadline, deadline_of(socket->sendable_at()));
     poller_.set_deadline(deadline);
     if (now) poller_.wake();
 }
@@ -401,12 +426,18 @@ void Core::unwatch(const Socket& socket) {
 
 void Core::forget_socket(const Socket& socket) {
     unwatch(socket);
+    refused_.erase(socket.token());
     sockets_.erase(socket.token());
 }
 
 void Core::note_work() {
     work_ = true;
     if (!dispatching_) poller_.wake();
+}
+
+void Core::await_sendable(const std::shared_ptr<Socket>& socket) {
+    refused_[socket->token()] = socket;
+    if (!dispatching_) settle();
 }
 
 void Core::await_reason(const std::shared_ptr<Socket>& socket) {

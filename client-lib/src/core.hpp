@@ -46,7 +46,7 @@ class Core : public std::enable_shared_from_this<Core> {
     Result<std::shared_ptr<Session>> open(const Nic& nic, OnState on_state);
 
     int fd() const { return poller_.fd(); }
-    Result<void> dispatch();
+    Result<void> dispatch() { return turn(Poller::Wait::no); }
     Result<void> run();
     void stop() noexcept;
 
@@ -67,6 +67,8 @@ class Core : public std::enable_shared_from_this<Core> {
     void unwatch(const Socket& socket);
     /// A socket has work that its descriptor does not show.
     void note_work();
+    /// The rate limit has refused something of this socket, which is to be told when it may send.
+    void await_sendable(const std::shared_ptr<Socket>& socket);
     /// The stream of this socket is at its end. Why, a signal is about to tell; if not, it is told
     /// without.
     void await_reason(const std::shared_ptr<Socket>& socket);
@@ -87,6 +89,7 @@ class Core : public std::enable_shared_from_this<Core> {
         std::uint64_t ticket = 0;  ///< of the last question for it
     };
 
+    Result<void> turn(Poller::Wait wait);
     void take_in_bus();
     void take(StateReported& report);
     void take(SocketClosed& closed);
@@ -105,6 +108,7 @@ class Core : public std::enable_shared_from_this<Core> {
     void take_in_awaited();
     void log(std::string line);
     void tell_events();
+    void tell_sendable();
     void deliver_datagrams(const std::vector<std::shared_ptr<Socket>>& sockets);
     std::vector<std::shared_ptr<Socket>> due_sockets(std::span<const Poller::Token> ready);
     void settle();
@@ -123,6 +127,7 @@ class Core : public std::enable_shared_from_this<Core> {
     std::uint64_t tickets_ = 0;
     std::deque<Event> events_;
     std::vector<Awaited> awaited_;
+    std::map<Poller::Token, std::weak_ptr<Socket>> refused_;  ///< those that wait to be told
     bool work_ = false;
     bool dispatching_ = false;
     std::atomic<bool> stop_ = false;

@@ -6,6 +6,7 @@
 // program, so whoever uses one need not fear for its life meanwhile.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -18,6 +19,9 @@
 #include "verdict.hpp"
 
 namespace impnet::detail {
+
+/// The wait after `would_block` when nobody says how long: one datagram's at the default rate.
+constexpr std::chrono::nanoseconds unknown_wait = std::chrono::milliseconds(40);
 
 class DataChannel {
   public:
@@ -32,6 +36,9 @@ class DataChannel {
     /// while it waits goes to `backlog`, read by way of `scratch`.
     virtual void send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts,
                       Backlog& backlog, ReceiveBatch& scratch) = 0;
+
+    /// After `Verdict::would_block`: how long from now until one more datagram may pass.
+    virtual std::chrono::nanoseconds retry_after() const = 0;
 
     /// Takes in what has arrived, as much as fits in `batch`, where the data stays.
     virtual std::span<const Datagram> receive(ReceiveBatch& batch) = 0;

@@ -10,12 +10,22 @@
 #include <netinet/in.h>
 #include <poll.h>
 
+#include "kernel.h"
+
 namespace impnet::detail {
 
 namespace {
 
 /// Datagrams in one system call.
 constexpr std::size_t datagrams_at_once = 64;
+/// Of one datagram.
+constexpr std::size_t most_payload = 65507;
+constexpr int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+/// Longer than any wait of a limiter that lets anything pass.
+constexpr std::chrono::nanoseconds longest_wait = std::chrono::hours(24);
+
+/// Data that no datagram can carry; never read, never written.
+std::array<std::byte, most_payload + 1> too_much;
 
 std::uint16_t bound_port(int fd) {
     sockaddr_in address{};
@@ -32,30 +42,26 @@ sockaddr_in socket_address(Ipv4 address, std::uint16_t port) {
     return out;
 }
 
-/// The errnos of the bus API's table, EPERM excepted.
-Verdict translate(int error) {
-    switch (error) {
-        case EAGAIN:
-            return Verdict::would_block;
-        case EACCES:
-            return Verdict::address_not_allowed;
-        case EINVAL:
-            return Verdict::invalid_port;
-        case EMSGSIZE:
-            return Verdict::too_large;
-        case EPIPE:
-            return Verdict::closed;
-        // The table has the first; the kernel has more words for an interface that just went.
-        case ENETUNREACH:
-        case EHOSTUNREACH:
-        case ENETDOWN:
-        case ENODEV:
-        case ENXIO:
-        case EADDRNOTAVAIL:
-            return Verdict::not_connected;
-        default:
-            return Verdict::failed;
-    }
+/// What is handed to the kernel: one byte more than there can be is as much too large as all.
+std::size_t size_to_send(const OutgoingDatagram& datagram) {
+    return std::min(datagram.data.size(), most_payload + 1);
+}
+
+bool is_too_large(const OutgoingDatagram& datagram) {
+    return datagram.data.size() > most_payload;
+}
+
+bool is_forbidden(std::uint16_t port) {
+    return port == 0 || port == 67 || port == 68;
+}
+
+/// RFC 1918 or 255.255.255.255.
+bool is_local(Ipv4 address) {
+    const auto within = [&](Ipv4 network, unsigned bits) {
+        return (address.bits() ^ network.bits()) >> (32 - bits) == 0;
+    };
+    return within(Ipv4(10, 0, 0, 0), 8) || within(Ipv4(172, 16, 0, 0), 12) ||
+           within(Ipv4(192, 168, 0, 0), 16) || address == Ipv4(255, 255, 255, 255);
 }
 
 /// The address that a datagram was sent to (IP_PKTINFO).
@@ -82,49 +88,117 @@ KernelChannel::KernelChannel(Descriptor fd, std::uint16_t local_port)
 
 void KernelChannel::send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts,
                          Backlog&, ReceiveBatch&) {
-    std::size_t done = 0;
-    while (done < datagrams.size()) {
-        if (ended_) {
-            verdicts[done++] = Verdict::closed;
-            continue;
-        }
-        std::array<sockaddr_in, datagrams_at_once> addresses;
-        std::array<iovec, datagrams_at_once> payloads;
-        std::array<mmsghdr, datagrams_at_once> messages;
-        const std::size_t count = std::min(datagrams_at_once, datagrams.size() - done);
-        for (std::size_t i = 0; i < count; ++i) {
-            const auto& datagram = datagrams[done + i];
-            addresses[i] = socket_address(datagram.to, datagram.port);
-            payloads[i] = {const_cast<std::byte*>(datagram.data.data()), datagram.data.size()};
-            messages[i] = {};
-            messages[i].msg_hdr.msg_name = &addresses[i];
-            messages[i].msg_hdr.msg_namelen = sizeof addresses[i];
-            messages[i].msg_hdr.msg_iov = &payloads[i];
-            messages[i].msg_hdr.msg_iovlen = 1;
-        }
-        const int sent = ::sendmmsg(fd(), messages.data(), static_cast<unsigned>(count),
-                                    MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0) {  // the first one's error; of a later one it is told when that is the first
-            const auto verdict = errno == EPERM ? ask_again(messages[0].msg_hdr) : translate(errno);
-            verdicts[done++] = verdict;
-            note(verdict);
-            continue;
-        }
-        for (int i = 0; i < sent; ++i) verdicts[done++] = Verdict::sent;
-        note(Verdict::sent);
+    if (datagrams.size() == 1 && !ended_) {
+        const int error = try_to_send(datagrams[0]);
+        verdicts[0] = error == 0 ? Verdict::sent : judge(error, datagrams[0], false);
+        note(verdicts[0]);
+        return;
+    }
+    while (!datagrams.empty()) {
+        const std::size_t count = std::min(datagrams_at_once, datagrams.size());
+        send_some(datagrams.first(count), verdicts.first(count));
+        datagrams = datagrams.subspan(count);
+        verdicts = verdicts.subspan(count);
     }
 }
 
-/// EPERM: the bucket ran empty between the look at it and the taking, or a firewall of the host
-/// said no. A second try tells which: EAGAIN for the bucket, EPERM again for the firewall.
-Verdict KernelChannel::ask_again(const msghdr& message) {
-    ssize_t sent = 0;
-    do {
-        sent = ::sendmsg(fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
-    if (sent >= 0) return Verdict::sent;
-    return errno == EPERM ? Verdict::not_connected : translate(errno);
+/// At most `datagrams_at_once`.
+void KernelChannel::send_some(std::span<const OutgoingDatagram> datagrams,
+                              std::span<Verdict> verdicts) {
+    std::array<sockaddr_in, datagrams_at_once> addresses;
+    std::array<iovec, datagrams_at_once> payloads;
+    std::array<mmsghdr, datagrams_at_once> messages;
+    for (std::size_t i = 0; i < datagrams.size(); ++i) {
+        const auto& datagram = datagrams[i];
+        addresses[i] = socket_address(datagram.to, datagram.port);
+        payloads[i] = {const_cast<std::byte*>(datagram.data.data()), size_to_send(datagram)};
+        messages[i] = {};
+        messages[i].msg_hdr.msg_name = &addresses[i];
+        messages[i].msg_hdr.msg_namelen = sizeof addresses[i];
+        messages[i].msg_hdr.msg_iov = &payloads[i];
+        messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    std::size_t done = 0;
+    bool tried_before = false;
+    while (done < datagrams.size() && !ended_) {
+        const int sent = ::sendmmsg(fd(), &messages[done],
+                                    static_cast<unsigned>(datagrams.size() - done), flags);
+        if (sent > 0) {
+            std::fill_n(&verdicts[done], sent, Verdict::sent);
+            note(Verdict::sent);
+            done += static_cast<std::size_t>(sent);
+            // Of the next one only its being refused is known: why, a second try has to tell.
+            tried_before = true;
+        } else if (errno != EINTR) {
+            verdicts[done] = judge(errno, datagrams[done], tried_before);
+            note(verdicts[done]);
+            ++done;
+            tried_before = false;
+        }
+    }
+    std::fill(verdicts.begin() + static_cast<std::ptrdiff_t>(done), verdicts.end(),
+              Verdict::closed);
+}
+
+/// 0, or the errno.
+int KernelChannel::try_to_send(const OutgoingDatagram& datagram) const {
+    const auto address = socket_address(datagram.to, datagram.port);
+    for (;;) {
+        if (::sendto(fd(), datagram.data.data(), size_to_send(datagram), flags,
+                     reinterpret_cast<const sockaddr*>(&address), sizeof address) >= 0)
+            return 0;
+        if (errno != EINTR) return errno;
+    }
+}
+
+Verdict KernelChannel::judge(int error, const OutgoingDatagram& datagram, bool tried_before) const {
+    // The bucket ran empty between the look at it and the taking, or a firewall of the host said
+    // no. A second try tells which: EAGAIN for the bucket, EPERM again for the firewall.
+    if (error == EPERM) error = try_to_send(datagram);
+    if (error == 0) return Verdict::sent;
+    // Refused before the address was looked at.
+    if (error == EINVAL && datagram.port == 0) {
+        const int judged = try_to_send({.to = datagram.to, .port = 67, .data = too_much});
+        if (judged == EACCES) error = judged;
+    }
+    return verdict_of(error, datagram, tried_before);
+}
+
+Verdict verdict_of(int error, const OutgoingDatagram& datagram, bool tried_before) {
+    if (error == EACCES) return Verdict::address_not_allowed;
+    if (error == EPIPE) {
+        // The first try may be what closed the socket.
+        return tried_before && !is_local(datagram.to) ? Verdict::address_not_allowed
+                                                      : Verdict::closed;
+    }
+    // The rest in the contract's order, which is not the kernel's.
+    if (error == EINVAL && is_forbidden(datagram.port)) return Verdict::invalid_port;
+    if (is_too_large(datagram) || error == EMSGSIZE) return Verdict::too_large;
+    switch (error) {
+        case EAGAIN:
+            return Verdict::would_block;
+        // The table has the first; the kernel has more words for an interface that just went.
+        case ENETUNREACH:
+        case EHOSTUNREACH:
+        case ENETDOWN:
+        case ENODEV:
+        case ENXIO:
+        case EADDRNOTAVAIL:
+        case EINVAL:  // the address has just gone from the device
+        case EPERM:   // a firewall of the host
+            return Verdict::not_connected;
+        default:
+            return Verdict::failed;
+    }
+}
+
+std::chrono::nanoseconds KernelChannel::retry_after() const {
+    std::uint64_t wait = 0;
+    socklen_t size = sizeof wait;
+    if (::getsockopt(fd(), IMPNET_SOL, IMPNET_SO_WAIT, &wait, &size) < 0 || size != sizeof wait)
+        return unknown_wait;
+    constexpr auto longest = static_cast<std::uint64_t>(longest_wait.count());
+    return std::chrono::nanoseconds(std::min(wait, longest));
 }
 
 /// What a verdict means for the socket as a whole.

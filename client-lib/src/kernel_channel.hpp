@@ -3,6 +3,11 @@
 // The data path without the daemon in it: the descriptor is a UDP socket that the daemon made and
 // the kernel governs. What a send may not do comes back as an errno; the table is in the bus API.
 // The daemon takes the socket back by shutting it down, which is the end of this channel.
+//
+// The contract judges the address first, then the port, then the size. The kernel looks at some of
+// that before it asks the daemon's programs: it refuses port 0, and more than 65535 bytes, whatever
+// the address. So what is too large travels cut to where it still is too large, and port 0 is asked
+// about once more in a form that the programs get to see and that cannot leave.
 #pragma once
 
 #include <sys/socket.h>
@@ -19,13 +24,21 @@ class KernelChannel final : public DataChannel {
     std::string_view path() const override { return "kernel"; }
     void send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts,
               Backlog& backlog, ReceiveBatch& scratch) override;
+    /// Asks the kernel: a system call.
+    std::chrono::nanoseconds retry_after() const override;
     std::span<const Datagram> receive(ReceiveBatch& batch) override;
 
   private:
-    Verdict ask_again(const msghdr& message);
+    void send_some(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts);
+    int try_to_send(const OutgoingDatagram& datagram) const;
+    Verdict judge(int error, const OutgoingDatagram& datagram, bool tried_before) const;
     void note(Verdict verdict);
 
     std::uint16_t bound_port_;  ///< what the socket is bound to, in force or not
 };
+
+/// What the errno of a datagram means, by the bus API's table; EPERM for good. `tried_before`: this
+/// was the second try, after one whose errno sendmmsg had kept to itself.
+Verdict verdict_of(int error, const OutgoingDatagram& datagram, bool tried_before);
 
 }  // namespace impnet::detail

@@ -77,9 +77,10 @@ void Poller::set_deadline(std::uint64_t usec) {
     ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
 }
 
-std::span<const Poller::Token> Poller::ready() {
+std::span<const Poller::Token> Poller::ready(Wait wait) {
     std::array<epoll_event, 64> events{};
-    const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
+    const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
+                                   wait == Wait::yes ? -1 : 0);
     std::size_t kept = 0;
     for (int i = 0; i < count; ++i) {
         const Token token = events[static_cast<std::size_t>(i)].data.u64;

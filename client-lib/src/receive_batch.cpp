@@ -7,12 +7,12 @@ namespace impnet::detail {
 
 ReceiveBatch::ReceiveBatch(std::size_t messages)
     // NOLINTNEXTLINE(modernize-avoid-c-arrays)
-    : data_(std::make_unique_for_overwrite<std::byte[]>(messages * message_size)),
+    : data_(std::make_unique_for_overwrite<std::byte[]>(messages * stride)),
       slots_(messages),
       headers_(messages) {
     datagrams.reserve(messages);
     for (std::size_t i = 0; i < messages; ++i) {
-        slots_[i].data = {&data_[i * message_size], message_size};
+        slots_[i].data = {&data_[i * stride], message_size};
         auto& header = headers_[i].msg_hdr;
         header.msg_iov = &slots_[i].data;
         header.msg_iovlen = 1;

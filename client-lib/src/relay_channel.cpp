@@ -18,7 +18,6 @@ namespace impnet::detail {
 namespace {
 
 using Header = impnet_relay_header;
-using Clock = std::chrono::steady_clock;
 
 /// Sent for its verdict alone: nothing goes out to port 0, wherever it is.
 constexpr OutgoingDatagram probe{.to = Ipv4(255, 255, 255, 255), .port = 0, .data = {}};
@@ -61,6 +60,12 @@ std::optional<Frame> parse(std::span<const std::byte> message) {
     if (frame.header.version != IMPNET_RELAY_VERSION) return std::nullopt;
     frame.payload = message.subspan(sizeof frame.header);
     return frame;
+}
+
+/// Of the datagrams that a VERDICT says would block.
+std::chrono::nanoseconds wait_of(const Header& verdicts) {
+    const std::chrono::microseconds told(ntohl(verdicts.peer_address));
+    return told.count() > 0 ? told : unknown_wait;
 }
 
 Datagram datagram_of(const Frame& frame) {
@@ -120,6 +125,10 @@ void RelayChannel::send(std::span<const OutgoingDatagram> datagrams, std::span<V
             exchange.deadline = Clock::now() + limit_;
     }
     while (!exchange.done()) exchange.answer(ended_ ? Verdict::closed : Verdict::no_answer);
+}
+
+std::chrono::nanoseconds RelayChannel::retry_after() const {
+    return std::max(wait_over_ - Clock::now(), std::chrono::nanoseconds::zero());
 }
 
 std::span<const Datagram> RelayChannel::receive(ReceiveBatch& batch) {
@@ -184,7 +193,8 @@ void RelayChannel::read_some(ReceiveBatch& batch, Exchange* exchange) {
         if (frame->header.kind == IMPNET_RELAY_VERDICT) {
             local_port_ = ntohs(frame->header.local_port);
             if (exchange != nullptr)
-                take_verdicts(ntohs(frame->header.sequence), frame->payload, *exchange);
+                take_verdicts(ntohs(frame->header.sequence), frame->payload, wait_of(frame->header),
+                              *exchange);
         } else if (frame->header.kind == IMPNET_RELAY_DATAGRAM) {
             if (exchange != nullptr)
                 exchange->backlog.push(datagram_of(*frame));
@@ -199,14 +209,16 @@ void RelayChannel::read_some(ReceiveBatch& batch, Exchange* exchange) {
 /// Verdicts come in order. Those of an earlier send that nobody waits for any more are passed over;
 /// those that are passed over themselves were lost with a daemon.
 void RelayChannel::take_verdicts(std::uint16_t sequence, std::span<const std::byte> verdicts,
-                                 Exchange& exchange) {
+                                 std::chrono::nanoseconds wait, Exchange& exchange) {
     for (const auto code : verdicts) {
         const auto due = static_cast<std::uint16_t>(exchange.first_sequence + exchange.answered);
         const auto lost = static_cast<std::uint16_t>(sequence - due);
         if (lost < exchange.written - exchange.answered) {
             for (std::size_t i = 0; i < lost; ++i) exchange.answer(Verdict::would_block);
+            if (lost > 0) refused(unknown_wait);
             const auto verdict = translate(code);
             exchange.answer(verdict);
+            if (verdict == Verdict::would_block) refused(wait);
             if (verdict == Verdict::address_not_allowed) ended_ = true;
         }
         ++sequence;

@@ -28,19 +28,23 @@ class RelayChannel final : public DataChannel {
     std::string_view path() const override { return "relay"; }
     void send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts,
               Backlog& backlog, ReceiveBatch& scratch) override;
+    std::chrono::nanoseconds retry_after() const override;
     std::span<const Datagram> receive(ReceiveBatch& batch) override;
 
   private:
+    using Clock = std::chrono::steady_clock;
     struct Exchange;
 
     void write_some(Exchange& exchange);
     void read_some(ReceiveBatch& batch, Exchange* exchange);
     void take_verdicts(std::uint16_t sequence, std::span<const std::byte> verdicts,
-                       Exchange& exchange);
+                       std::chrono::nanoseconds wait, Exchange& exchange);
+    void refused(std::chrono::nanoseconds wait) { wait_over_ = Clock::now() + wait; }
     bool wait(const Exchange& exchange) const;
 
     std::chrono::milliseconds limit_;
     std::uint16_t next_sequence_ = 0;
+    Clock::time_point wait_over_{};  ///< as the last verdict `would_block` had it
 };
 
 }  // namespace impnet::detail

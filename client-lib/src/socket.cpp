@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "socket.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace impnet::detail {
@@ -59,6 +60,48 @@ void Socket::send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict
     const auto core = core_.lock();
     channel_->send(datagrams, verdicts, backlog_, core->scratch());
     if (has_work()) core->note_work();
+    if (std::find(verdicts.begin(), verdicts.end(), Verdict::would_block) != verdicts.end())
+        note_refusal();
+}
+
+void Socket::note_refusal() {
+    refused_ = true;
+    wait_over_.reset();
+    await_sendable();
+}
+
+void Socket::learn_wait() {
+    if (!wait_over_) wait_over_ = Clock::now() + channel_->retry_after();
+}
+
+/// Has the program told when it may send again, if it is to be told.
+void Socket::await_sendable() {
+    if (!is_open() || !refused_ || !on_sendable_) return;
+    learn_wait();
+    if (const auto core = core_.lock()) core->await_sendable(shared_from_this());
+}
+
+std::chrono::nanoseconds Socket::retry_after() {
+    if (!is_open() || !refused_) return {};
+    learn_wait();
+    return std::max(*wait_over_ - Clock::now(), std::chrono::nanoseconds::zero());
+}
+
+void Socket::on_sendable(OnSendable callback) {
+    on_sendable_ = callback ? std::make_shared<const OnSendable>(std::move(callback)) : nullptr;
+    await_sendable();
+}
+
+Socket::Clock::time_point Socket::sendable_at() const {
+    if (!is_open() || !refused_ || !on_sendable_) return Clock::time_point::max();
+    return *wait_over_;
+}
+
+void Socket::tell_sendable(Clock::time_point now) {
+    if (sendable_at() > now) return;
+    refused_ = false;
+    const auto callback = on_sendable_;
+    (*callback)();
 }
 
 void Socket::on_datagram(OnDatagram callback) {

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // What is behind a UdpSocket: the data channel, the backlog, and the callbacks.
+//
+// A send that the rate limit refused is remembered until the program was told that it may send
+// again. How long that takes is asked of the channel only if somebody wants to know, since the
+// asking may be a system call: when there is a callback, at once, else by `retry_after`.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -21,6 +26,8 @@ namespace impnet::detail {
 
 class Socket : public std::enable_shared_from_this<Socket> {
   public:
+    using Clock = std::chrono::steady_clock;
+
     Socket(std::weak_ptr<Core> core, Remote remote, std::unique_ptr<DataChannel> channel, bool raw,
            OnDatagram on_datagram);
 
@@ -39,6 +46,8 @@ class Socket : public std::enable_shared_from_this<Socket> {
     int fd() const { return channel_ ? channel_->fd() : -1; }
     std::uint64_t dropped() const { return unheard_ + backlog_.dropped(); }
     void on_datagram(OnDatagram callback);
+    std::chrono::nanoseconds retry_after();
+    void on_sendable(OnSendable callback);
     void on_closed(OnClosed callback) { on_closed_ = std::move(callback); }
 
     enum class Wait : bool { no, yes };
@@ -65,6 +74,10 @@ class Socket : public std::enable_shared_from_this<Socket> {
     }
     /// Gives the program what has arrived: what waited here, then one batch from the channel.
     void deliver(ReceiveBatch& batch);
+    /// When the program is to be told that it may send; `Clock::time_point::max()`: not at all.
+    Clock::time_point sendable_at() const;
+    /// Tells it, if the time has come.
+    void tell_sendable(Clock::time_point now);
     /// Closed by the daemon: the last thing that is told.
     void tell_closed(const std::string& reason);
 
@@ -72,6 +85,10 @@ class Socket : public std::enable_shared_from_this<Socket> {
     /// Nothing if the socket can be used; else the error of every send.
     std::optional<Error> refusal() const;
     void send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts);
+    /// The rate limit has refused a datagram.
+    void note_refusal();
+    void learn_wait();
+    void await_sendable();
     void hand_over(const Datagram& datagram);
 
     std::weak_ptr<Core> core_;
@@ -85,6 +102,9 @@ class Socket : public std::enable_shared_from_this<Socket> {
     // Shared: a callback that replaces itself goes on running.
     std::shared_ptr<const OnDatagram> on_datagram_;
     OnClosed on_closed_;
+    bool refused_ = false;  ///< and the program was not told since that it may send again
+    std::optional<Clock::time_point> wait_over_;  ///< of the last refusal; not asked yet: nothing
+    std::shared_ptr<const OnSendable> on_sendable_;
 };
 
 }  // namespace impnet::detail

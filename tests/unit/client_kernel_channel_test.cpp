@@ -3,19 +3,29 @@
 // The client's data path without the daemon in it. A UDP socket on the loopback device stands where
 // the daemon's will: what the kernel itself does with a socket is the real thing, the daemon's
 // programs add errnos. Nothing leaves the loopback device.
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <arpa/inet.h>
 #include <catch2/catch.hpp>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include "client-lib/src/kernel_channel.hpp"
 
+using namespace std::chrono_literals;
 using namespace impnet::detail;
 using impnet::Ipv4;
 using impnet::OutgoingDatagram;
@@ -75,6 +85,40 @@ struct Kernel {
         return size < 0 ? "nothing" : std::string(data.data(), static_cast<std::size_t>(size));
     }
 };
+
+/// From here on the kernel answers each send of this thread with an errno. For good.
+void refuse_sends(int error) {
+    const auto refused = SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error);
+    std::array<sock_filter, 6> program{
+        sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendto, 3, 0),
+        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendmsg, 2, 0),
+        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendmmsg, 1, 0),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, refused)};
+    const sock_fprog filter{.len = program.size(), .filter = program.data()};
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0)
+        throw std::runtime_error("seccomp");
+}
+
+/// What becomes of datagrams that the kernel answers with this errno.
+std::vector<Verdict> refused_with(int error, Kernel& kernel,
+                                  const std::vector<OutgoingDatagram>& datagrams) {
+    std::vector<Verdict> verdicts;
+    std::thread([&] {
+        refuse_sends(error);
+        verdicts = kernel.send(datagrams);
+    }).join();
+    return verdicts;
+}
+
+const std::string small = "x";
+const std::string large(70'000, 'x');
+
+OutgoingDatagram outgoing(Ipv4 to, std::uint16_t port, const std::string& data = small) {
+    return {.to = to, .port = port, .data = std::as_bytes(std::span(data))};
+}
 
 }  // namespace
 
@@ -176,4 +220,80 @@ TEST_CASE("a socket that is taken back is the end of the kernel path", "[client]
     }
     CHECK(kernel.channel.ended());
     CHECK(kernel.send(loopback, port) == Verdict::closed);
+}
+
+TEST_CASE("what is refused is told one by one and in a batch alike", "[client]") {
+    const auto [error, verdict] = GENERATE(
+        std::pair(EAGAIN, Verdict::would_block), std::pair(ENETUNREACH, Verdict::not_connected),
+        std::pair(EPERM, Verdict::not_connected), std::pair(ENOMEM, Verdict::failed));
+    CAPTURE(error);
+    Kernel kernel;
+    CHECK(refused_with(error, kernel, {outgoing(loopback, 5000)}) == std::vector{verdict});
+    CHECK(refused_with(error, kernel, std::vector(100, outgoing(loopback, 5000))) ==
+          std::vector(100, verdict));
+    CHECK_FALSE(kernel.channel.ended());
+    CHECK(kernel.channel.local_port() == 0);
+}
+
+TEST_CASE("EINVAL is about the port where the port is forbidden, else about the interface",
+          "[client]") {
+    Kernel kernel;
+    CHECK(refused_with(EINVAL, kernel,
+                       {outgoing(loopback, 0), outgoing(loopback, 1), outgoing(loopback, 67),
+                        outgoing(loopback, 68), outgoing(loopback, 69)}) ==
+          std::vector{Verdict::invalid_port, Verdict::not_connected, Verdict::invalid_port,
+                      Verdict::invalid_port, Verdict::not_connected});
+    CHECK_FALSE(kernel.channel.ended());
+}
+
+TEST_CASE("the kernel path judges the address first, whatever else is wrong", "[client]") {
+    // EACCES without SO_BROADCAST, once the kernel gets so far.
+    const Ipv4 forbidden(127, 255, 255, 255);
+    Kernel kernel;
+    const auto port = port_of(kernel.peer.get());
+    SECTION("a port that the kernel refuses before") {
+        CHECK(kernel.send(forbidden, 0) == Verdict::address_not_allowed);
+    }
+    SECTION("a size that the kernel refuses before") {
+        CHECK(kernel.send(forbidden, port, large) == Verdict::address_not_allowed);
+    }
+    SECTION("both, in the middle of a batch") {
+        CHECK(kernel.send({outgoing(loopback, port), outgoing(loopback, 0, large),
+                           outgoing(loopback, port, large), outgoing(forbidden, 0, large),
+                           outgoing(loopback, port)}) ==
+              std::vector{Verdict::sent, Verdict::invalid_port, Verdict::too_large,
+                          Verdict::address_not_allowed, Verdict::closed});
+        CHECK(kernel.at_peer() == small);
+    }
+    CHECK(kernel.channel.ended());
+    CHECK(kernel.at_peer() == "nothing");
+}
+
+TEST_CASE("what is too large is too large, whatever the kernel saw first", "[client]") {
+    Kernel kernel;
+    const int error = GENERATE(EAGAIN, ENETUNREACH, EINVAL, EMSGSIZE);
+    CHECK(refused_with(error, kernel, {outgoing(loopback, 5000, large)}) ==
+          std::vector{Verdict::too_large});
+}
+
+TEST_CASE("a socket that its own datagram had closed when it was tried again tells so",
+          "[client]") {
+    // sendmmsg keeps the errno of what it stops at to itself.
+    const auto outside = outgoing(Ipv4(198, 51, 100, 1), 5000);
+    const auto inside = outgoing(Ipv4(192, 168, 0, 1), 5000);
+    CHECK(verdict_of(EPIPE, outside, true) == Verdict::address_not_allowed);
+    CHECK(verdict_of(EACCES, inside, true) == Verdict::address_not_allowed);
+    CHECK(verdict_of(EPIPE, outside, false) == Verdict::closed);
+    for (const Ipv4 local :
+         {Ipv4(10, 0, 0, 0), Ipv4(10, 255, 255, 255), Ipv4(172, 16, 0, 1), Ipv4(172, 31, 255, 255),
+          Ipv4(192, 168, 0, 1), Ipv4(255, 255, 255, 255)})
+        CHECK(verdict_of(EPIPE, outgoing(local, 5000), true) == Verdict::closed);
+    for (const Ipv4 other : {Ipv4(9, 255, 255, 255), Ipv4(11, 0, 0, 0), Ipv4(172, 15, 255, 255),
+                             Ipv4(172, 32, 0, 0), Ipv4(192, 169, 0, 0), Ipv4()})
+        CHECK(verdict_of(EPIPE, outgoing(other, 5000), true) == Verdict::address_not_allowed);
+}
+
+TEST_CASE("a kernel that does not know how long to wait leaves it at 40 ms", "[client]") {
+    const Kernel kernel;
+    CHECK(kernel.channel.retry_after() == 40ms);
 }

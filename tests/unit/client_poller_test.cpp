@@ -2,6 +2,7 @@
 //
 // The client library's one descriptor.
 #include <cstdint>
+#include <thread>
 
 #include <catch2/catch.hpp>
 #include <poll.h>
@@ -64,4 +65,22 @@ TEST_CASE("a poller tells which descriptors are ready until it is to forget them
     CHECK(readable(poller));
     poller.forget(event.get());
     CHECK_FALSE(readable(poller));
+}
+
+TEST_CASE("a poller can wait by itself, for a deadline, a descriptor or a wake-up", "[client]") {
+    Poller poller;
+    const auto asked = monotonic_usec();
+    poller.set_deadline(asked + 20'000);
+    CHECK(poller.ready(Poller::Wait::yes).empty());
+    CHECK(monotonic_usec() >= asked + 20'000);
+
+    std::thread waker([&] { poller.wake(); });
+    CHECK(poller.ready(Poller::Wait::yes).empty());
+    waker.join();
+
+    const Descriptor event(::eventfd(1, EFD_CLOEXEC));
+    poller.watch(event.get(), EPOLLIN, 42);
+    const auto ready = poller.ready(Poller::Wait::yes);
+    REQUIRE(ready.size() == 1);
+    CHECK(ready[0] == 42);
 }

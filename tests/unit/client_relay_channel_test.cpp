@@ -69,8 +69,9 @@ class DaemonEnd {
         ::send(fd_.get(), message.data(), message.size(), MSG_NOSIGNAL);
     }
     void verdict(std::uint16_t sequence, const std::vector<int>& codes,
-                 std::uint16_t local_port = 2001) const {
+                 std::uint16_t local_port = 2001, std::chrono::microseconds wait = 0us) const {
         Frame frame;
+        frame.header.peer_address = htonl(static_cast<std::uint32_t>(wait.count()));
         frame.header.version = IMPNET_RELAY_VERSION;
         frame.header.kind = IMPNET_RELAY_VERDICT;
         frame.header.sequence = htons(sequence);
@@ -521,4 +522,53 @@ TEST_CASE("a daemon that comes while nothing is due changes nothing", "[client]"
         });
         CHECK(relay.send("y") == Verdict::not_connected);
     }
+}
+
+TEST_CASE("a verdict that says would block says how long", "[client]") {
+    Relay relay;
+    const std::string payload = "x";
+    const auto began = std::chrono::steady_clock::now();
+    std::chrono::nanoseconds told{};
+    SECTION("to the microsecond") {
+        relay.daemon->verdict(0, {IMPNET_RELAY_WOULD_BLOCK}, 2001, 3'600'000'001us);
+        told = 3'600'000'001us;
+    }
+    SECTION("or does not know") {
+        relay.daemon->verdict(0, {IMPNET_RELAY_WOULD_BLOCK});
+        told = 40ms;
+    }
+    SECTION("the last of a batch counts, without those that were sent") {
+        relay.daemon->verdict(0, {IMPNET_RELAY_WOULD_BLOCK}, 2001, 500s);
+        relay.daemon->verdict(1, {IMPNET_RELAY_SENT, IMPNET_RELAY_WOULD_BLOCK}, 2001, 1'000s);
+        relay.daemon->verdict(3, {IMPNET_RELAY_SENT}, 2001, 2'000s);
+        relay.send(std::vector(3, Relay::outgoing(payload)));
+        told = 1'000s;
+    }
+    relay.send("x");
+    const auto left = relay.channel->retry_after();
+    const auto taken = std::chrono::steady_clock::now() - began;
+    CHECK(left <= told);
+    CHECK(left >= told - taken);
+}
+
+TEST_CASE("a wait that is over is none", "[client]") {
+    Relay relay;
+    CHECK(relay.channel->retry_after() == 0ns);
+    relay.daemon->verdict(0, {IMPNET_RELAY_WOULD_BLOCK}, 2001, 1us);
+    CHECK(relay.send("x") == Verdict::would_block);
+    const auto sent = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - sent < 1us) continue;
+    CHECK(relay.channel->retry_after() == 0ns);
+}
+
+TEST_CASE("nobody knows how long to wait after what was lost with a daemon", "[client]") {
+    Relay relay;
+    const auto began = std::chrono::steady_clock::now();
+    relay.daemon->verdict(1, {IMPNET_RELAY_SENT}, 2001, 1'000s);
+    const std::string payload = "x";
+    CHECK(relay.send(std::vector(2, Relay::outgoing(payload))) ==
+          std::vector{Verdict::would_block, Verdict::sent});
+    const auto left = relay.channel->retry_after();
+    CHECK(left <= 40ms);
+    CHECK(left >= 40ms - (std::chrono::steady_clock::now() - began));
 }

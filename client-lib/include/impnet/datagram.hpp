@@ -40,8 +40,8 @@ struct OutgoingDatagram {
 enum class SendResult : std::int32_t {
     sent = 0,           ///< handed to the network
     not_connected = 1,  ///< the interface is not connected, or the address is not on its subnet
-    /// Rate limit; nothing was queued, try again later. Also if the daemon ended while it had the
-    /// datagram: then nobody knows, and it may have been sent.
+    /// Rate limit; nothing was queued, try again later: `UdpSocket::on_sendable`. Also if the
+    /// daemon ended while it had the datagram: then nobody knows, and it may have been sent.
     would_block = 4,
 };
 

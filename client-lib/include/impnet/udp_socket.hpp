@@ -8,6 +8,7 @@
 // hands out once (`path()`), not over D-Bus.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -41,6 +42,9 @@ struct UdpOptions {
 
 /// Told why the daemon closed a socket.
 using OnClosed = std::function<void(const std::string& reason)>;
+
+/// Told that a send may succeed again.
+using OnSendable = std::function<void()>;
 
 /// Owns the socket: destroying it closes it. Movable. A default-constructed or moved-from one is
 /// closed. As everything of a Client it belongs to one thread.
@@ -76,6 +80,20 @@ class IMPNET_API UdpSocket {
 
     /// Sends many with few system calls: the same result for each as `send` would give, in order.
     std::vector<Result<SendResult>> send_batch(std::span<const OutgoingDatagram> datagrams);
+
+    /// After a `would_block`: how long from now until one more datagram may pass; 0: it may now, or
+    /// nothing was refused. It is the daemon's word at the time of the refusal, and holds if nobody
+    /// else sends: who shares the rate may be faster, and then the next send is refused and its
+    /// wait is another.
+    std::chrono::nanoseconds retry_after() const noexcept;
+
+    /// Called when that time has passed, from `dispatch()`, and by a timer: `Client::fd()` is
+    /// readable then and not before. Once after a refusal, however many datagrams were refused and
+    /// whatever was sent meanwhile; not again before something else is refused, which a send in the
+    /// callback may be. A program that sends until it is refused and goes on from here sends all
+    /// that the rate grants it. Replaces the callback that was there; may be installed after the
+    /// refusal. Not called once the socket is closed, by whomever.
+    void on_sendable(OnSendable callback);
 
     /// The bound port; 0 as long as a socket opened without one has not sent.
     std::uint16_t local_port() const noexcept;
