@@ -198,7 +198,9 @@ std::chrono::nanoseconds KernelChannel::retry_after() const {
     if (::getsockopt(fd(), IMPNET_SOL, IMPNET_SO_WAIT, &wait, &size) < 0 || size != sizeof wait)
         return unknown_wait;
     constexpr auto longest = static_cast<std::uint64_t>(longest_wait.count());
-    return std::chrono::nanoseconds(std::min(wait, longest));
+    // At once: it was not the rate limit but a full send buffer, which takes a moment to empty.
+    constexpr std::uint64_t shortest = 1'000'000;
+    return std::chrono::nanoseconds(std::clamp(wait, shortest, longest));
 }
 
 /// What a verdict means for the socket as a whole.

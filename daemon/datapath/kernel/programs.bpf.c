@@ -289,6 +289,7 @@ int impnet_sendmsg4(struct bpf_sock_addr *ctx)
     struct impnet_orders *order;
     struct impnet_facts *facts;
     __u32 to = ctx->user_ip4;
+    enum verdict verdict;
     __u32 port = bpf_ntohs(ctx->user_port);
     __u64 now;
 
@@ -302,13 +303,16 @@ int impnet_sendmsg4(struct bpf_sock_addr *ctx)
     }
     if (order->flags & IMPNET_PROBE)
         return 1;
-    if (is_dead(order, account))
-        return refuse(EPIPE);
     facts = facts_of(order);
     if (!facts)
-        return refuse(ENETUNREACH);
+        return refuse(EPIPE);
 
-    switch (judge(set, order, facts, to, port)) {
+    verdict = judge(set, order, facts, to, port);
+    if (is_dead(order, account))
+        /* sendmmsg() does not tell the errno of a datagram that is not its first: who asks again
+         * hears the same. */
+        return refuse(verdict == FORBIDDEN_ADDRESS ? EACCES : EPIPE);
+    switch (verdict) {
     case FORBIDDEN_ADDRESS:
         count(&account->denied);
         kill(order, account, to, port);
