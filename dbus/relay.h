@@ -11,7 +11,10 @@
  * sent to (own, subnet broadcast or 255.255.255.255) and our port. sequence is 0. VERDICT, for each
  * DATAGRAM of the client, in order: the payload is one byte (impnet_relay_verdict) for each
  * consecutive datagram, beginning with the one numbered `sequence`. local_port: the port that is in
- * force now, 0 before the first send.
+ * force now, 0 before the first send. peer_address: microseconds from then until a datagram may be
+ * sent again, if nobody else takes what comes in meanwhile: as the rate limit said when it refused
+ * the last of those that it refused, 2^32 - 1 if it is that long or longer; 0 if it refused none.
+ * (WOULD_BLOCK with 0: the kernel had no room.) peer_port is 0.
  *
  * RESUMED, once from a daemon that has taken the socket over from one that ended: no payload, the
  * rest is 0. What the old one had read and not answered has no verdict and gets none: nobody knows

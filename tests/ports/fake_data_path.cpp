@@ -2,6 +2,7 @@
 #include "ports/fake_data_path.hpp"
 
 #include <algorithm>
+#include <set>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -16,13 +17,13 @@ using namespace impnetd;
 
 class FakeDataPath::Socket final : public DataSocket {
   public:
-    Socket(FakeDataPath& path, Slot slot, std::uint16_t port, bool in_force, Delivery delivery,
-           Observer& observer)
-        : slot(slot),
+    Socket(FakeDataPath& path, const Request& request, std::uint16_t port, Observer& observer)
+        : slot(request.slot),
           port(port),
+          client(request.client.key()),
           path_(path),
-          in_force_(in_force),
-          delivery_(delivery),
+          in_force_(request.port != 0),
+          delivery_(request.delivery),
           observer_(observer) {
         path_.sockets_.push_back(this);
     }
@@ -64,7 +65,7 @@ class FakeDataPath::Socket final : public DataSocket {
                 ++counters_.denied;
                 return fail(ErrorCode::too_large, std::to_string(data.size()) + " bytes");
         }
-        if (!path_.bucket_.take(path_.now_)) {
+        if (!path_.take_token(client)) {
             ++counters_.rate_limited;
             return SendResult::would_block;
         }
@@ -100,6 +101,7 @@ class FakeDataPath::Socket final : public DataSocket {
 
     const Slot slot;
     const std::uint16_t port;
+    const std::string client;
 
   private:
     void leave() {
@@ -119,9 +121,21 @@ class FakeDataPath::Socket final : public DataSocket {
     std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
 
-FakeDataPath::FakeDataPath(Loop& loop, RateLimit limits) : loop_(loop), bucket_(limits) {}
+FakeDataPath::FakeDataPath(Loop& loop, RateLimit limits) : loop_(loop), limit_(fair_limit(limits)) {}
 
 FakeDataPath::~FakeDataPath() = default;
+
+void FakeDataPath::set_limit(RateLimit limit) {
+    const impnet_limit next = fair_limit(limit);
+    bucket_.full_at = full_at_after_change(bucket_.full_at, limit_, next, now_);
+    limit_ = next;
+}
+
+bool FakeDataPath::take_token(const std::string& client) {
+    std::set<std::string> clients;
+    for (const Socket* socket : sockets_) clients.insert(socket->client);
+    return impnet_take(&limit_, clients.size(), nullptr, &bucket_, &shares_[client], now_, 1) == 0;
+}
 
 void FakeDataPath::set_interface(Slot slot, const InterfaceFacts& facts) {
     interfaces_[slot] = facts;
@@ -129,7 +143,8 @@ void FakeDataPath::set_interface(Slot slot, const InterfaceFacts& facts) {
 
 Result<std::unique_ptr<DataSocket>> FakeDataPath::open(const Request& request,
                                                        DataSocket::Observer& observer) {
-    const auto& [slot, id, port, delivery, client, policy] = request;
+    const Slot slot = request.slot;
+    const std::uint16_t port = request.port;
     if (refusal_) return tl::unexpected(std::move(*std::exchange(refusal_, std::nullopt)));
     const InterfaceFacts& facts = interfaces_[slot];
     if (facts.ifindex == 0) return fail(ErrorCode::unavailable, "no device");
@@ -143,7 +158,7 @@ Result<std::unique_ptr<DataSocket>> FakeDataPath::open(const Request& request,
         return fail(ErrorCode::port_in_use,
                     "port " + std::to_string(port) + " is taken on " + facts.device);
     }
-    return std::make_unique<Socket>(*this, slot, reserved, port != 0, delivery, observer);
+    return std::make_unique<Socket>(*this, request, reserved, observer);
 }
 
 Result<std::unique_ptr<DataSocket>> FakeDataPath::adopt(const Request& request,

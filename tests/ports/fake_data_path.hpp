@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "core/data_path.hpp"
-#include "core/token_bucket.hpp"
+#include "core/fair_bucket.hpp"
 #include "loop/loop.hpp"
 
 namespace ports {
@@ -30,7 +30,7 @@ class FakeDataPath final : public impnetd::DataPath {
 
     std::string_view name() const override { return "fake"; }
     void set_interface(Slot slot, const impnetd::InterfaceFacts& facts) override;
-    void set_limit(impnetd::RateLimit limit) override { bucket_ = impnetd::TokenBucket(limit); }
+    void set_limit(impnetd::RateLimit limit) override;
     void set_extra_networks(const std::vector<impnetd::Ipv4Network>& networks) override {
         extra_networks_ = networks;
     }
@@ -68,7 +68,11 @@ class FakeDataPath final : public impnetd::DataPath {
     Socket* find(Slot slot, std::uint16_t port) const;
 
     impnetd::Loop& loop_;
-    impnetd::TokenBucket bucket_;
+    bool take_token(const std::string& client);
+
+    impnet_limit limit_;
+    impnet_bucket bucket_{};
+    std::map<std::string, impnet_share> shares_;  // by client
     std::uint64_t now_ = 0;
     std::vector<impnetd::Ipv4Network> extra_networks_;
     std::map<Slot, impnetd::InterfaceFacts> interfaces_;

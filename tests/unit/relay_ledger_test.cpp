@@ -43,10 +43,12 @@ TEST_CASE("what one process counted the next one goes on with", "[relay]") {
     one->counters.sent = 3;
     two->counters.received = 5;
     two->drops_while_deaf = 2;
-    first.bucket_full_at() = 123;
+    first.limiter().bucket.full_at = 123;
+    first.limiter().clients[1'000].share.given = 456;
 
     Ledger second(copy_of(first));
-    CHECK(second.bucket_full_at() == 123);
+    CHECK(second.limiter().bucket.full_at == 123);
+    CHECK(second.limiter().clients[1'000].share.given == 456);
     const auto known = second.reopen(8);
     CHECK((*known)->counters.received == 5);
     CHECK((*known)->drops_while_deaf == 2);
@@ -67,7 +69,7 @@ TEST_CASE("memory of another kind is left alone, and a new one is made", "[relay
     UniqueFd other(::memfd_create("test", MFD_CLOEXEC));
     REQUIRE(::ftruncate(other.get(), 4096) == 0);
     Ledger ledger(std::move(other));
-    CHECK(ledger.bucket_full_at() == 0);
+    CHECK(ledger.limiter().bucket.full_at == 0);
     CHECK(ledger.open(1));
 }
 

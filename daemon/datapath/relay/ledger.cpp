@@ -15,12 +15,12 @@
 namespace impnetd::relay {
 
 struct Ledger::Memory {
-    static constexpr std::uint64_t layout = 0x696d706e65740002;  ///< rises with each change
+    static constexpr std::uint64_t layout = 0x696d706e65740003;  ///< rises with each change
 
     std::uint64_t version;
-    std::uint64_t bucket_full_at;
     std::uint64_t used;  ///< entries from here on were never used: no memory was touched for them
     std::array<Entry, capacity> entries;
+    Limiter::Memory limiter;
 };
 
 namespace {
@@ -66,8 +66,8 @@ Ledger::~Ledger() {
     ::munmap(memory_, sizeof(Memory));
 }
 
-std::uint64_t& Ledger::bucket_full_at() {
-    return memory_->bucket_full_at;
+Limiter::Memory& Ledger::limiter() {
+    return memory_->limiter;
 }
 
 Result<Ledger::Account> Ledger::open(std::uint64_t socket) {

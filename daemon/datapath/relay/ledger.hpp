@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // What the relay counts, in shared memory that outlives this process: the state of the rate limit
-// (else a crash would fill the bucket) and the counters of each socket. A memory file, mapped: what
+// and the counters of each socket. A memory file, mapped: what
 // is written is there for the next process, whatever becomes of this one.
 #pragma once
 
@@ -13,6 +13,7 @@
 
 #include "core/data_path.hpp"
 #include "core/error.hpp"
+#include "datapath/limiter.hpp"
 #include "loop/unique_fd.hpp"
 
 namespace impnetd::relay {
@@ -20,7 +21,7 @@ namespace impnetd::relay {
 class Ledger {
   public:
     /// Sockets at a time.
-    static constexpr std::size_t capacity = 16'384;
+    static constexpr std::size_t capacity = Limiter::most_sockets;
 
     struct Entry {
         std::uint64_t socket = 0;  ///< its number; 0: free
@@ -56,8 +57,7 @@ class Ledger {
     int fd() const { return file_.get(); }
     /// Whether it is that of the process before us.
     bool inherited() const { return inherited_; }
-    /// When the bucket will be full again (core/token_bucket.hpp).
-    std::uint64_t& bucket_full_at();
+    Limiter::Memory& limiter();
 
     /// An empty entry for this socket; LimitExceeded if there is none left. Entries of the process
     /// before us that were not reopened by now are forgotten.

@@ -34,7 +34,7 @@ Relay::Relay(Loop& loop, Options options)
       ttl_(options.ttl),
       ledger_(std::move(options.ledger)),
       limiter_(options.limits, options.clock ? std::move(options.clock) : monotonic_nanoseconds,
-               ledger_.bucket_full_at()) {}
+               ledger_.limiter()) {}
 
 void Relay::set_interface(Slot slot, const InterfaceFacts& facts) {
     interfaces_[slot] = facts;

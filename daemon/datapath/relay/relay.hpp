@@ -35,7 +35,7 @@ class Relay final : public DataPath {
 
     std::string_view name() const override { return "relay"; }
     void set_interface(Slot slot, const InterfaceFacts& facts) override;
-    void set_limit(RateLimit limit) override { limiter_.set_limits(limit); }
+    void set_limit(RateLimit limit) override { limiter_.set_limit(limit); }
     void set_extra_networks(const std::vector<Ipv4Network>& networks) override {
         extra_networks_ = networks;
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <limits>
 #include <utility>
 
 #include <linux/sockios.h>
@@ -50,6 +51,13 @@ bool is_full(int error) {
     return error == EAGAIN || error == ENOBUFS || error == ENOMEM;
 }
 
+/// As it travels: no less than it is, and no more than fits.
+std::uint32_t microseconds(std::uint64_t nanoseconds) {
+    const std::uint64_t rounded_up = nanoseconds / 1000 + (nanoseconds % 1000 != 0 ? 1 : 0);
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(rounded_up, std::numeric_limits<std::uint32_t>::max()));
+}
+
 /// No reason to stop reading from a client. A client that closed its end with something unread
 /// leaves a reset, and behind it what it had sent.
 bool is_passing(int error) {
@@ -83,10 +91,10 @@ RelaySocket::RelaySocket(const Shared& shared, const InterfaceFacts& facts, UdpS
       udp_(std::move(udp)),
       in_force_(!udp_.deaf()),
       delivery_(request.delivery),
-      client_key_(request.client.key()),
       client_uid_(request.client.uid),
       client_unit_(request.client.unit),
       policy_(request.policy),
+      rate_(shared.limiter, request.client.key(), request.policy.own_limit),
       observer_(observer),
       account_(std::move(account)),
       counters_(account_->counters) {
@@ -134,6 +142,11 @@ void RelaySocket::use_client(UniqueFd client) {
     ::getsockopt(client_.get(), SOL_SOCKET, SO_SNDBUF, &client_buffer_, &size);
     client_poll_.emplace(shared_.loop, client_.get(), [this](int) { client_ready(); });
     watch();
+}
+
+void RelaySocket::set_policy(const SocketPolicy& policy) {
+    policy_ = policy;
+    rate_.set_own_limit(policy.own_limit);
 }
 
 std::vector<int> RelaySocket::descriptors() const {
@@ -206,13 +219,7 @@ void RelaySocket::send_held() {
 void RelaySocket::relay_requests(std::size_t count, Attempt attempt) {
     Batch& batch = shared_.batch;
     Judged judged = judge_requests(count);
-    const std::size_t listed = batch.listed();
-    const std::size_t allowed =
-        listed == 0 ? 0 : std::min<std::size_t>(listed, shared_.limiter.available(client_key_));
-    for (std::size_t i = allowed; i < listed; ++i) {
-        judged.verdicts[judged.passed[i]].value = IMPNET_RELAY_WOULD_BLOCK;
-    }
-
+    const std::size_t allowed = take_for_listed(judged);
     const std::size_t through = allowed == 0 ? 0 : send_listed(allowed, attempt, judged);
     // Verdicts come in order, so whatever is behind a datagram that has to wait waits with it, and
     // is judged again then.
@@ -234,6 +241,20 @@ void RelaySocket::relay_requests(std::size_t count, Attempt attempt) {
         end(judged.end_reason);
     else
         revoke(judged.end_reason);
+}
+
+/// How many of the listed datagrams may leave now: for these it takes tokens, the others it refuses.
+std::size_t RelaySocket::take_for_listed(Judged& judged) {
+    const std::size_t listed = shared_.batch.listed();
+    std::size_t allowed = 0;
+    std::uint64_t wait = 0;
+    while (allowed < listed && (wait = rate_.take()) == 0) ++allowed;
+    for (std::size_t i = allowed; i < listed; ++i) {
+        auto& verdict = judged.verdicts[judged.passed[i]];
+        verdict.value = IMPNET_RELAY_WOULD_BLOCK;
+        verdict.wait_usec = microseconds(wait);
+    }
+    return allowed;
 }
 
 RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
@@ -265,12 +286,11 @@ RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
     return judged;
 }
 
-/// Sends the first `allowed` listed datagrams. Returns how many are through, sent or refused; the
+/// Sends the first `allowed` listed datagrams, which have their tokens. Returns how many are through, sent or refused; the
 /// next one has to wait until the network has room. If it has waited `again`, in vain, it is
 /// refused: the kernel is short of memory, and asking on and on would not help it.
 std::size_t RelaySocket::send_listed(std::size_t allowed, Attempt attempt, Judged& judged) {
     udp_.set_deaf(false);  // an answer may be here before we are back
-    shared_.limiter.take(client_key_, static_cast<std::uint32_t>(allowed));
     std::size_t through = 0;
     std::size_t sent = 0;
     while (through < allowed) {
@@ -284,7 +304,7 @@ std::size_t RelaySocket::send_listed(std::size_t allowed, Attempt attempt, Judge
             full ? IMPNET_RELAY_WOULD_BLOCK : verdict_of_errno(outcome.error);
         attempt = Attempt::first;
     }
-    shared_.limiter.give_back(client_key_, static_cast<std::uint32_t>(allowed - sent));
+    rate_.give_back(allowed - sent);
     come_into_force(sent > 0);
     return through;
 }
@@ -300,19 +320,21 @@ bool RelaySocket::tell_verdicts() {
     auto next = verdicts_.begin();
     while (next != verdicts_.end()) {
         std::array<std::uint8_t, header_size + Batch::capacity> message{};
+        std::uint32_t wait_usec = 0;
+        auto last = next;
+        std::size_t size = header_size;
+        do {
+            if (last->wait_usec != 0) wait_usec = last->wait_usec;
+            message[size++] = static_cast<std::uint8_t>(last++->value);
+        } while (last != verdicts_.end() && size < message.size() &&
+                 last->sequence == static_cast<std::uint16_t>(last[-1].sequence + 1));
         encode({.kind = IMPNET_RELAY_VERDICT,
-                .peer = {},
+                .peer = Ipv4(wait_usec),
                 .peer_port = 0,
                 .local = {},
                 .local_port = local_port(),
                 .sequence = next->sequence},
                std::span(message).first<header_size>());
-        auto last = next;
-        std::size_t size = header_size;
-        do {
-            message[size++] = static_cast<std::uint8_t>(last++->value);
-        } while (last != verdicts_.end() && size < message.size() &&
-                 last->sequence == static_cast<std::uint16_t>(last[-1].sequence + 1));
         if (::send(client_.get(), message.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
             if (errno == EINTR) continue;
             if (is_full(errno)) break;
@@ -348,14 +370,14 @@ Result<SendResult> RelaySocket::send(Ipv4 to, std::uint16_t port,
     const std::optional<Ipv4Network> network = this->network();
     impnet_relay_verdict verdict = verdict_of(judge_egress(network, to, port, data.size()));
     if (verdict == IMPNET_RELAY_SENT) {
-        if (!shared_.limiter.take(client_key_, 1)) {
+        if (rate_.take() != 0) {
             verdict = IMPNET_RELAY_WOULD_BLOCK;
         } else {
             udp_.set_deaf(false);
             const int error = udp_.send(network->address, to, port, data);
             if (error != 0) {
                 verdict = is_full(error) ? IMPNET_RELAY_WOULD_BLOCK : verdict_of_errno(error);
-                shared_.limiter.give_back(client_key_, 1);
+                rate_.give_back(1);
             }
             come_into_force(error == 0);
             watch();

@@ -57,13 +57,14 @@ class RelaySocket final : public DataSocket {
     Result<SendResult> send(Ipv4 to, std::uint16_t port,
                             const std::vector<std::uint8_t>& data) override;
     SocketCounters counters() const override;
-    void set_policy(const SocketPolicy& policy) override { policy_ = policy; }
+    void set_policy(const SocketPolicy& policy) override;
     std::vector<int> descriptors() const override;
 
   private:
     struct Verdict {
         std::uint16_t sequence = 0;
         impnet_relay_verdict value = IMPNET_RELAY_SENT;
+        std::uint32_t wait_usec = 0;  // of a refusal by the rate limit
     };
     struct Judged;
     enum class Attempt : std::uint8_t { first, again };
@@ -76,6 +77,7 @@ class RelaySocket final : public DataSocket {
     void read_requests();
     void send_held();
     void relay_requests(std::size_t count, Attempt attempt);
+    std::size_t take_for_listed(Judged& judged);
     Judged judge_requests(std::size_t count);
     std::size_t send_listed(std::size_t allowed, Attempt attempt, Judged& judged);
     bool tell_verdicts();
@@ -99,10 +101,10 @@ class RelaySocket final : public DataSocket {
     UdpSocket udp_;
     bool in_force_;
     Delivery delivery_;
-    std::string client_key_;
     uid_t client_uid_;
     std::string client_unit_;
     SocketPolicy policy_;
+    Limiter::Member rate_;
     Observer& observer_;
     Ledger::Account account_;
     SocketCounters& counters_;  // in the account
