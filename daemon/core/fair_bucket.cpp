@@ -34,7 +34,8 @@ impnet_limit fair_limit(const RateLimit& limit) {
     impnet_limit fair{};
     fair.interval = interval_of(limit.rate);
     if (fair.interval == 0) return fair;
-    const std::uint64_t tokens = std::min<std::uint64_t>(limit.burst, IMPNET_LONGEST / fair.interval);
+    const std::uint64_t tokens =
+        std::min<std::uint64_t>(limit.burst, IMPNET_LONGEST / fair.interval);
     fair.depth = tokens * fair.interval;
     fair.held_most = tokens / 4 * fair.interval;
     fair.lead_most = lead_of(fair);
@@ -51,8 +52,7 @@ std::uint64_t full_at_after_change(std::uint64_t full_at, const impnet_limit& be
     const std::uint64_t lacking = full_at - now;
     if (before.interval == 0) return now + std::min<std::uint64_t>(lacking, after.depth);
     __extension__ using Wide = unsigned __int128;
-    const Wide converted =
-        (Wide{lacking} * after.interval + before.interval - 1) / before.interval;
+    const Wide converted = (Wide{lacking} * after.interval + before.interval - 1) / before.interval;
     return now + static_cast<std::uint64_t>(std::min<Wide>(converted, after.depth));
 }
 

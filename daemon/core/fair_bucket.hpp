@@ -14,9 +14,9 @@
 
 namespace impnetd {
 
-/// Held back for quiet clients: whole tokens, at most a quarter of the burst. Lead: what comes in an
-/// eighth of a second, so that others soon have what one leaves unused, but two tokens at least and
-/// 64 at most, and no more than fits into the bucket.
+/// Held back for quiet clients: whole tokens, at most a quarter of the burst. Lead: what comes in
+/// an eighth of a second, so that others soon have what one leaves unused, but two tokens at least
+/// and 64 at most, and no more than fits into the bucket.
 impnet_limit fair_limit(const RateLimit& limit);
 
 /// An own limit: none is unlimited.

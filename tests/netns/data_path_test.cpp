@@ -651,3 +651,72 @@ TEST_CASE("A device that is gone is unavailable", "[data-path]") {
     CHECK(scene.send(*client, DataPathScene::peer(), DataPathScene::peer_port, {}) ==
           Outcome::not_connected);
 }
+
+TEST_CASE("A refusal of the rate limit tells how long to wait", "[data-path]") {
+    RelayScene scene({.burst = 2, .rate = 10});
+    const auto socket = scene.open(2001, Delivery::descriptor);
+    const auto client = scene.acquire_relay(*socket);
+    const auto send = [&] {
+        return scene.send(*client, DataPathScene::peer(), DataPathScene::peer_port, payload(5));
+    };
+    const auto told = [&] { return client->verdicts().back().peer.bits(); };
+    for (int i = 0; i < 2; ++i) {
+        CHECK(send() == Outcome::sent);
+        CHECK(told() == 0);
+    }
+    CHECK(send() == Outcome::would_block);
+    CHECK(told() == 100'000);
+    scene.elapse(Milliseconds(99));
+    CHECK(send() == Outcome::would_block);
+    CHECK(told() == 1'000);
+    // Verdicts of other kinds tell nothing of it.
+    CHECK(scene.send(*client, DataPathScene::peer(), 0, payload(5)) == Outcome::invalid_port);
+    CHECK(told() == 0);
+    scene.elapse(Milliseconds(1));
+    CHECK(send() == Outcome::sent);
+    CHECK(told() == 0);
+}
+
+TEST_CASE("A wait that is longer than can be told is told as the longest", "[data-path]") {
+    RelayScene scene({.burst = 1, .rate = 1e-6});
+    const auto socket = scene.open(2001, Delivery::descriptor);
+    const auto client = scene.acquire_relay(*socket);
+    for (const Outcome outcome : {Outcome::sent, Outcome::would_block}) {
+        CHECK(scene.send(*client, DataPathScene::peer(), DataPathScene::peer_port, {}) == outcome);
+    }
+    CHECK(client->verdicts().back().peer == DataPathScene::everybody);
+}
+
+TEST_CASE("A policy's own limit is its client's, and holds under the shared one", "[data-path]") {
+    RelayScene scene;
+    const auto open = [&](std::uint16_t port, uid_t uid) {
+        auto request = scene.request(port, Delivery::signal, 0);
+        request.client.uid = uid;
+        request.policy.own_limit = impnetd::RateLimit{.burst = 3, .rate = 1};
+        auto socket = scene.path().open(request, scene.log);
+        REQUIRE(socket);
+        return std::move(*socket);
+    };
+    const auto sent = [&](DataSocket& socket, int attempts) {
+        int count = 0;
+        for (int i = 0; i < attempts; ++i)
+            count +=
+                socket.send(DataPathScene::peer(), DataPathScene::peer_port, {}) == SendResult::sent
+                    ? 1
+                    : 0;
+        return count;
+    };
+    const auto one = open(2001, 1);
+    const auto same = open(2002, 1);
+    const auto other = open(2003, 2);
+    CHECK(sent(*one, 10) == 3);
+    CHECK(sent(*same, 10) == 0);
+    CHECK(sent(*other, 10) == 3);
+    scene.elapse(Milliseconds(1'000));
+    CHECK(sent(*same, 10) == 1);
+    CHECK(sent(*one, 10) == 0);
+    one->set_policy({});
+    same->set_policy({});
+    CHECK(sent(*one, 10) == 10);
+    CHECK(sent(*other, 10) == 1);
+}

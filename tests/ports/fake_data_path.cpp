@@ -121,7 +121,8 @@ class FakeDataPath::Socket final : public DataSocket {
     std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
 
-FakeDataPath::FakeDataPath(Loop& loop, RateLimit limits) : loop_(loop), limit_(fair_limit(limits)) {}
+FakeDataPath::FakeDataPath(Loop& loop, RateLimit limits)
+    : loop_(loop), limit_(fair_limit(limits)) {}
 
 FakeDataPath::~FakeDataPath() = default;
 

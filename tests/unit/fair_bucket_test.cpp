@@ -81,7 +81,8 @@ class Bound {
         // Of all earlier beginnings of a stretch the one that makes it the worst.
         worst_ = std::min(worst_, total_ - static_cast<Wide>(now));
         total_ += static_cast<Wide>(tokens) * static_cast<Wide>(limit_.interval);
-        kept_ = kept_ && total_ - static_cast<Wide>(now) - worst_ <= static_cast<Wide>(limit_.depth);
+        kept_ =
+            kept_ && total_ - static_cast<Wide>(now) - worst_ <= static_cast<Wide>(limit_.depth);
     }
     bool kept() const { return kept_; }
 
@@ -332,8 +333,7 @@ TEST_CASE("Limits at the edge of what fits overflow nothing", "[fair-bucket]") {
     }
 }
 
-TEST_CASE("A bucket without tokens gives none, and one without a rate gives all",
-          "[fair-bucket]") {
+TEST_CASE("A bucket without tokens gives none, and one without a rate gives all", "[fair-bucket]") {
     Alone none({.burst = 0, .rate = 25});
     CHECK_FALSE(none.take(second));
     CHECK(none.wait(second) == IMPNET_NEVER);
@@ -423,8 +423,7 @@ TEST_CASE("Whatever clients do, no more passes than burst + rate * T in any stre
             const auto asked = pick(0, 1) == 0 ? impnet_ask(&limit, clients, own_limit, &bucket,
                                                             &share, now, tokens)
                                                : 1;
-            const auto wait =
-                impnet_take(&limit, clients, own_limit, &bucket, &share, now, tokens);
+            const auto wait = impnet_take(&limit, clients, own_limit, &bucket, &share, now, tokens);
             lied = lied || (asked == 0 && wait != 0);
             if (wait != 0) continue;
             if (pick(0, 9) == 0) {
@@ -526,7 +525,8 @@ TEST_CASE("Clients that want more than there is get equal shares, however fast t
             for (const auto& [name, habits] : crowds) {
                 Crowd crowd(limit, habits, static_cast<unsigned>(k));
                 // Drained.
-                crowd.run(fair_limit(limit).depth + 2 * k * fair_limit(limit).lead_most + 2 * share);
+                crowd.run(fair_limit(limit).depth + 2 * k * fair_limit(limit).lead_most +
+                          2 * share);
                 const std::uint64_t time = 20 * share;
                 const auto shares = crowd.shares_of(time);
                 INFO(text(limit) << ", " << k << " clients, " << name << ": " << listed(shares));
@@ -641,8 +641,8 @@ TEST_CASE("For quiet clients one token each is held back, but no more than a qua
 TEST_CASE("Asking without taking makes nobody less quiet", "[fair-bucket]") {
     Crowd crowd({.burst = 100, .rate = 25}, std::vector<Habit>(2, {.to = 0}));
     for (int i = 0; i < 1'000; ++i) {
-        CHECK(impnet_ask(&crowd.limit, 2, nullptr, &crowd.bucket, &crowd.shares[1], crowd.now,
-                         1) == 0);
+        CHECK(impnet_ask(&crowd.limit, 2, nullptr, &crowd.bucket, &crowd.shares[1], crowd.now, 1) ==
+              0);
         crowd.take(0);
     }
     CHECK(crowd.given[0] == 99);
@@ -663,8 +663,7 @@ TEST_CASE("A send of many segments may not take what is held back, and does not 
     CHECK(crowd.take(0, 75) == 0);
 }
 
-TEST_CASE("With others about, a send of a whole bucket passes when there is one",
-          "[fair-bucket]") {
+TEST_CASE("With others about, a send of a whole bucket passes when there is one", "[fair-bucket]") {
     Crowd crowd({.burst = 64, .rate = 1'000}, std::vector<Habit>(2, {.to = 0}));
     while (crowd.take(0) == 0) continue;
     while (crowd.take(1) == 0) continue;
@@ -796,8 +795,8 @@ TEST_CASE("Shares are equal wherever the clock begins", "[fair-bucket]") {
         for (std::uint64_t step = 0; step < 40'000; ++step) {
             const std::uint64_t now = begin + step * millisecond / 10;
             // The first asks seven times as often as the last.
-            const std::size_t client = std::array<std::size_t, 12>{
-                0, 1, 0, 2, 0, 1, 0, 3, 0, 1, 0, 0}.at(step % 12);
+            const std::size_t client =
+                std::array<std::size_t, 12>{0, 1, 0, 2, 0, 1, 0, 3, 0, 1, 0, 0}.at(step % 12);
             if (impnet_take(&limit, 4, nullptr, &bucket, &shares.at(client), now, 1) != 0) continue;
             bound.passed(now, 1);
             if (step < 5'000) continue;
@@ -862,8 +861,7 @@ TEST_CASE("A bucket whose limits change at random keeps the bound of the larger 
                 const impnet_limit next =
                     fair_limit(RateLimit{.burst = static_cast<std::uint32_t>(pick(1, 100)),
                                          .rate = static_cast<double>(pick(1, 1'000))});
-                bucket.full_at =
-                    impnetd::full_at_after_change(bucket.full_at, limit, next, now);
+                bucket.full_at = impnetd::full_at_after_change(bucket.full_at, limit, next, now);
                 limit = next;
             }
             auto& share = shares[pick(0, shares.size() - 1)];
@@ -877,9 +875,9 @@ TEST_CASE("A bucket whose limits change at random keeps the bound of the larger 
 }
 
 TEST_CASE("Shares are equal again soon after the limits have changed", "[fair-bucket]") {
-    Crowd crowd({.burst = 100, .rate = 25}, {{.period = millisecond / 10},
-                                             {.period = millisecond},
-                                             {.period = millisecond / 3}});
+    Crowd crowd(
+        {.burst = 100, .rate = 25},
+        {{.period = millisecond / 10}, {.period = millisecond}, {.period = millisecond / 3}});
     crowd.run(10 * second);
     const impnet_limit next = fair_limit(RateLimit{.burst = 1'000, .rate = 900});
     crowd.bucket.full_at =

@@ -26,7 +26,8 @@ struct Scene {
     /// The process ends, and another one goes on.
     void start(RateLimit limit) {
         limiter.reset();
-        limiter.emplace(limit, [this] { return now; }, *memory);
+        limiter.emplace(
+            limit, [this] { return now; }, *memory);
     }
     std::unique_ptr<Limiter::Member> enter(const std::string& key,
                                            std::optional<RateLimit> own = {}) {

@@ -243,7 +243,8 @@ void RelaySocket::relay_requests(std::size_t count, Attempt attempt) {
         revoke(judged.end_reason);
 }
 
-/// How many of the listed datagrams may leave now: for these it takes tokens, the others it refuses.
+/// How many of the listed datagrams may leave now: for these it takes tokens, the others it
+/// refuses.
 std::size_t RelaySocket::take_for_listed(Judged& judged) {
     const std::size_t listed = shared_.batch.listed();
     std::size_t allowed = 0;
@@ -286,9 +287,10 @@ RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
     return judged;
 }
 
-/// Sends the first `allowed` listed datagrams, which have their tokens. Returns how many are through, sent or refused; the
-/// next one has to wait until the network has room. If it has waited `again`, in vain, it is
-/// refused: the kernel is short of memory, and asking on and on would not help it.
+/// Sends the first `allowed` listed datagrams, which have their tokens. Returns how many are
+/// through, sent or refused; the next one has to wait until the network has room. If it has waited
+/// `again`, in vain, it is refused: the kernel is short of memory, and asking on and on would not
+/// help it.
 std::size_t RelaySocket::send_listed(std::size_t allowed, Attempt attempt, Judged& judged) {
     udp_.set_deaf(false);  // an answer may be here before we are back
     std::size_t through = 0;
