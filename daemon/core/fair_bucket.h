@@ -4,10 +4,10 @@
  * clock or memory of its own, because the eBPF programs compute the same on the same state: this is
  * the one place that decides whether a datagram may leave now.
  *
- * The bucket is in the GCRA form (ITU-T I.371): instead of a level that needs refilling it keeps the
- * time at which it would be full again. Taking a token moves that on by one interval; the bucket is
- * empty when it lies a whole depth ahead. So over any time T no more than burst + rate * T tokens
- * are given, whoever asks. All that follows is about who gets them:
+ * The bucket is in the GCRA form (ITU-T I.371): instead of a level that needs refilling it keeps
+ * the time at which it would be full again. Taking a token moves that on by one interval; the
+ * bucket is empty when it lies a whole depth ahead. So over any time T no more than burst + rate *
+ * T tokens are given, whoever asks. All that follows is about who gets them:
  *
  *  - A client is active while it is given tokens or waits for one that was not to be had: in this
  *    epoch (0.27 s), the next, and those that its wait lasts. Each epoch knows how many are.
@@ -77,34 +77,31 @@ struct impnet_standing {
     __u64 goes_first;
 };
 
-IMPNET_INLINE __u64 impnet_later(__u64 a, __u64 b)
-{
+IMPNET_INLINE __u64 impnet_later(__u64 a, __u64 b) {
     return a > b ? a : b;
 }
 
 /* Counted from 1: 0 is no epoch. */
-IMPNET_INLINE __u64 impnet_epoch_of(__u64 time)
-{
+IMPNET_INLINE __u64 impnet_epoch_of(__u64 time) {
     return (time >> IMPNET_EPOCH_SHIFT) + 1;
 }
 
 /* Clients that are active in an epoch. */
-IMPNET_INLINE __u64 impnet_active(const struct impnet_bucket *bucket, __u64 epoch)
-{
-    const struct impnet_epoch *known = &bucket->epochs[epoch % IMPNET_EPOCHS];
+IMPNET_INLINE __u64 impnet_active(const struct impnet_bucket* bucket, __u64 epoch) {
+    const struct impnet_epoch* known = &bucket->epochs[epoch % IMPNET_EPOCHS];
     return known->number == epoch ? known->active : 0;
 }
 
-/* The client counts as active in this epoch and in so many that follow, as far as they are known. */
-IMPNET_INLINE void impnet_attend(struct impnet_bucket *bucket, struct impnet_share *share,
-                                 __u64 epoch, __u64 following)
-{
+/* The client counts as active in this epoch and in so many that follow, as far as they are known.
+ */
+IMPNET_INLINE void impnet_attend(struct impnet_bucket* bucket, struct impnet_share* share,
+                                 __u64 epoch, __u64 following) {
     __u64 until = epoch + (following < IMPNET_EPOCHS ? following : IMPNET_EPOCHS - 1);
     __u64 next = share->active_until >= epoch ? share->active_until + 1 : epoch;
     int i;
 
     for (i = 0; i < IMPNET_EPOCHS && next <= until; i++, next++) {
-        struct impnet_epoch *known = &bucket->epochs[next % IMPNET_EPOCHS];
+        struct impnet_epoch* known = &bucket->epochs[next % IMPNET_EPOCHS];
         if (known->number != next) {
             known->number = next;
             known->active = 0;
@@ -116,23 +113,19 @@ IMPNET_INLINE void impnet_attend(struct impnet_bucket *bucket, struct impnet_sha
 
 /* Nanoseconds until a bucket has so much. An amount beyond its depth is there when it has been full
  * for the rest. */
-IMPNET_INLINE __u64 impnet_filled_in(__u64 full_at, __u64 depth, __u64 now, __u64 amount)
-{
+IMPNET_INLINE __u64 impnet_filled_in(__u64 full_at, __u64 depth, __u64 now, __u64 amount) {
     return full_at + amount > now + depth ? full_at + amount - (now + depth) : 0;
 }
 
 /* Whether a bucket of this limit never has so many tokens. */
-IMPNET_INLINE int impnet_too_many(const struct impnet_limit *limit, __u64 tokens)
-{
-    if (tokens <= 1)
-        return limit->interval > limit->depth;
+IMPNET_INLINE int impnet_too_many(const struct impnet_limit* limit, __u64 tokens) {
+    if (tokens <= 1) return limit->interval > limit->depth;
     return tokens > limit->depth / limit->interval;
 }
 
-IMPNET_INLINE struct impnet_standing impnet_stand(const struct impnet_limit *limit,
-                                                  const struct impnet_bucket *bucket,
-                                                  const struct impnet_share *share, __u64 now)
-{
+IMPNET_INLINE struct impnet_standing impnet_stand(const struct impnet_limit* limit,
+                                                  const struct impnet_bucket* bucket,
+                                                  const struct impnet_share* share, __u64 now) {
     __s64 most = (__s64)limit->lead_most;
     __u64 epoch = impnet_epoch_of(now);
     struct impnet_standing standing;
@@ -146,24 +139,19 @@ IMPNET_INLINE struct impnet_standing impnet_stand(const struct impnet_limit *lim
         __u64 away = impnet_later(now, share->seen) - share->seen;
 
         standing.active++;
-        if (standing.lead < 0 || away / standing.active >= (__u64)standing.lead)
-            standing.lead = 0;
+        if (standing.lead < 0 || away / standing.active >= (__u64)standing.lead) standing.lead = 0;
         standing.goes_first = standing.lead == 0;
     }
-    if (standing.active == 0)
-        standing.active = 1;
-    if (standing.lead > most)
-        standing.lead = most;
-    if (standing.lead < -most)
-        standing.lead = -most;
+    if (standing.active == 0) standing.active = 1;
+    if (standing.lead > most) standing.lead = most;
+    if (standing.lead < -most) standing.lead = -most;
     return standing;
 }
 
 /* How long so many tokens, which are not too many, have to be waited for. */
-IMPNET_INLINE __u64 impnet_wait(const struct impnet_limit *limit, __u64 clients,
-                                const struct impnet_bucket *bucket,
-                                const struct impnet_standing *standing, __u64 now, __u64 tokens)
-{
+IMPNET_INLINE __u64 impnet_wait(const struct impnet_limit* limit, __u64 clients,
+                                const struct impnet_bucket* bucket,
+                                const struct impnet_standing* standing, __u64 now, __u64 tokens) {
     __u64 needed = tokens * limit->interval;
 
     if (!standing->goes_first || tokens > 1) {
@@ -175,23 +163,20 @@ IMPNET_INLINE __u64 impnet_wait(const struct impnet_limit *limit, __u64 clients,
                 needed += limit->held_most;
             else
                 needed += quiet * limit->interval;
-            if (tokens > 1 && needed > limit->depth)
-                return IMPNET_NEVER;
+            if (tokens > 1 && needed > limit->depth) return IMPNET_NEVER;
         }
         if (standing->active > 1) {
             needed += limit->lead_most + (__u64)standing->lead;
             /* One token always finds room for that (or, where the bucket has only one, time). */
-            if (tokens > 1 && needed > limit->depth)
-                needed = limit->depth;
+            if (tokens > 1 && needed > limit->depth) needed = limit->depth;
         }
     }
     return impnet_filled_in(bucket->full_at, limit->depth, now, needed);
 }
 
 /* The client has to wait so long: it is active until then. */
-IMPNET_INLINE void impnet_refuse(struct impnet_bucket *bucket, struct impnet_share *share,
-                                 const struct impnet_standing *standing, __u64 now, __u64 wait)
-{
+IMPNET_INLINE void impnet_refuse(struct impnet_bucket* bucket, struct impnet_share* share,
+                                 const struct impnet_standing* standing, __u64 now, __u64 wait) {
     share->given = bucket->mean + (__u64)standing->lead;
     share->goes_first = standing->goes_first;
     share->seen = now;
@@ -200,13 +185,10 @@ IMPNET_INLINE void impnet_refuse(struct impnet_bucket *bucket, struct impnet_sha
 
 /* The wait that the client's own limit wants. A bucket that another limit of the same client has
  * left further from full than this one is deep is waited for, too. */
-IMPNET_INLINE __u64 impnet_own_wait(const struct impnet_limit *own,
-                                    const struct impnet_share *share, __u64 now, __u64 tokens)
-{
-    if (!own || !own->interval)
-        return 0;
-    if (impnet_too_many(own, tokens))
-        return IMPNET_NEVER;
+IMPNET_INLINE __u64 impnet_own_wait(const struct impnet_limit* own,
+                                    const struct impnet_share* share, __u64 now, __u64 tokens) {
+    if (!own || !own->interval) return 0;
+    if (impnet_too_many(own, tokens)) return IMPNET_NEVER;
     return impnet_filled_in(impnet_later(share->own_full_at, now), own->depth, now,
                             tokens * own->interval);
 }
@@ -215,46 +197,38 @@ IMPNET_INLINE __u64 impnet_own_wait(const struct impnet_limit *own,
  * takes any, or IMPNET_NEVER. Takes none. `clients`: how many have a socket, with this one. `own`:
  * its own limit under the shared one, null or unlimited: none. A datagram costs one token at least:
  * 0 is taken for 1. */
-IMPNET_INLINE __u64 impnet_ask(const struct impnet_limit *limit, __u64 clients,
-                               const struct impnet_limit *own, struct impnet_bucket *bucket,
-                               struct impnet_share *share, __u64 now, __u64 tokens)
-{
+IMPNET_INLINE __u64 impnet_ask(const struct impnet_limit* limit, __u64 clients,
+                               const struct impnet_limit* own, struct impnet_bucket* bucket,
+                               struct impnet_share* share, __u64 now, __u64 tokens) {
     struct impnet_standing standing;
     __u64 wait;
 
     tokens = impnet_later(tokens, 1);
     wait = impnet_own_wait(own, share, now, tokens);
-    if (wait || !limit->interval)
-        return wait;
-    if (impnet_too_many(limit, tokens))
-        return IMPNET_NEVER;
+    if (wait || !limit->interval) return wait;
+    if (impnet_too_many(limit, tokens)) return IMPNET_NEVER;
     standing = impnet_stand(limit, bucket, share, now);
     wait = impnet_wait(limit, clients, bucket, &standing, now, tokens);
-    if (wait && wait != IMPNET_NEVER)
-        impnet_refuse(bucket, share, &standing, now, wait);
+    if (wait && wait != IMPNET_NEVER) impnet_refuse(bucket, share, &standing, now, wait);
     return wait;
 }
 
 /* Takes the tokens if it may: as impnet_ask. */
-IMPNET_INLINE __u64 impnet_take(const struct impnet_limit *limit, __u64 clients,
-                                const struct impnet_limit *own, struct impnet_bucket *bucket,
-                                struct impnet_share *share, __u64 now, __u64 tokens)
-{
+IMPNET_INLINE __u64 impnet_take(const struct impnet_limit* limit, __u64 clients,
+                                const struct impnet_limit* own, struct impnet_bucket* bucket,
+                                struct impnet_share* share, __u64 now, __u64 tokens) {
     struct impnet_standing standing;
     __u64 cost, wait;
 
     tokens = impnet_later(tokens, 1);
     wait = impnet_own_wait(own, share, now, tokens);
-    if (wait)
-        return wait;
+    if (wait) return wait;
     if (limit->interval) {
-        if (impnet_too_many(limit, tokens))
-            return IMPNET_NEVER;
+        if (impnet_too_many(limit, tokens)) return IMPNET_NEVER;
         standing = impnet_stand(limit, bucket, share, now);
         wait = impnet_wait(limit, clients, bucket, &standing, now, tokens);
         if (wait) {
-            if (wait != IMPNET_NEVER)
-                impnet_refuse(bucket, share, &standing, now, wait);
+            if (wait != IMPNET_NEVER) impnet_refuse(bucket, share, &standing, now, wait);
             return wait;
         }
         cost = tokens * limit->interval;
@@ -280,15 +254,13 @@ IMPNET_INLINE __u64 impnet_take(const struct impnet_limit *limit, __u64 clients,
 }
 
 /* Puts back tokens that were taken just now and that nobody used: no more than were taken. */
-IMPNET_INLINE void impnet_give_back(const struct impnet_limit *limit,
-                                    const struct impnet_limit *own, struct impnet_bucket *bucket,
-                                    struct impnet_share *share, __u64 now, __u64 tokens)
-{
+IMPNET_INLINE void impnet_give_back(const struct impnet_limit* limit,
+                                    const struct impnet_limit* own, struct impnet_bucket* bucket,
+                                    struct impnet_share* share, __u64 now, __u64 tokens) {
     __u64 cost = tokens * limit->interval;
     __u64 active = impnet_active(bucket, impnet_epoch_of(now));
 
-    if (own && own->interval)
-        share->own_full_at -= tokens * own->interval;
+    if (own && own->interval) share->own_full_at -= tokens * own->interval;
     bucket->full_at -= cost;
     if (active > 1) {
         share->given -= cost;
@@ -298,15 +270,14 @@ IMPNET_INLINE void impnet_give_back(const struct impnet_limit *limit,
 
 /* The client has no socket any more: nobody waits for it as long as it would have waited. In this
  * epoch and the next it still counts, so that it gains nothing by coming back at once. */
-IMPNET_INLINE void impnet_leave(struct impnet_bucket *bucket, struct impnet_share *share, __u64 now)
-{
+IMPNET_INLINE void impnet_leave(struct impnet_bucket* bucket, struct impnet_share* share,
+                                __u64 now) {
     __u64 last = impnet_epoch_of(now) + 1;
     int i;
 
     for (i = 0; i < IMPNET_EPOCHS && share->active_until > last; i++, share->active_until--) {
-        struct impnet_epoch *known = &bucket->epochs[share->active_until % IMPNET_EPOCHS];
-        if (known->number == share->active_until && known->active > 0)
-            known->active--;
+        struct impnet_epoch* known = &bucket->epochs[share->active_until % IMPNET_EPOCHS];
+        if (known->number == share->active_until && known->active > 0) known->active--;
     }
 }
 

@@ -147,10 +147,10 @@ class Scene {
         const lab::Deadline end(time);
         while (!end.passed()) {
             for (Sender* sender : senders) told_sent_ += sender->attempt(at_once);
-            counter.read();
+            counter_.read();
             // Nothing was sent before `began_`, and nothing arrives before it is sent.
             const double passed = static_cast<double>(lab::monotonic_usec() - began_) / 1e6;
-            REQUIRE(static_cast<double>(counter.total()) <= burst_ + rate_ * passed);
+            REQUIRE(static_cast<double>(counter_.total()) <= burst_ + rate_ * passed);
         }
     }
     unsigned send_one(Sender& sender) {
@@ -163,30 +163,31 @@ class Scene {
                                unsigned at_once = 4) {
         settle();
         std::vector<std::uint64_t> before;
-        for (const Sender* sender : senders) before.push_back(sender->arrived(counter));
+        before.reserve(senders.size());
+        for (const Sender* sender : senders) before.push_back(sender->arrived(counter_));
         flood(senders, time, at_once);
         settle();
         std::vector<double> result;
         for (std::size_t i = 0; i < senders.size(); ++i)
-            result.push_back(static_cast<double>(senders[i]->arrived(counter) - before[i]));
+            result.push_back(static_cast<double>(senders[i]->arrived(counter_) - before[i]));
         return result;
     }
     /// What a sender was told went has arrived, and nothing else.
     void settle() {
-        REQUIRE(counter.read_until(told_sent_, 5s));
-        counter.read();
-        REQUIRE(counter.total() == told_sent_);
+        REQUIRE(counter_.read_until(told_sent_, 5s));
+        counter_.read();
+        REQUIRE(counter_.total() == told_sent_);
     }
-    std::uint64_t total() const { return counter.total(); }
+    std::uint64_t total() const { return counter_.total(); }
 
-    Counter& peer() { return counter; }
+    const Counter& peer() const { return counter_; }
 
   private:
     Users users_;
     lab::Connected connected_;
     unsigned burst_;
     unsigned rate_;
-    Counter counter{connected_.lan.server};
+    Counter counter_{connected_.lan.server};
     std::deque<Sender> senders_;
     std::uint64_t began_ = 0;
     std::uint64_t told_sent_ = 0;

@@ -447,7 +447,7 @@ TEST_CASE("A client's own limit holds under the shared one", "[fair-bucket]") {
     std::array<std::uint64_t, 2> given{};
     Bound own_bound(own);
     for (std::uint64_t now = second; now < 11 * second; now += millisecond / 7) {
-        if (impnet_take(&limit, 2, &own, &bucket, &shares[0], now, 1) == 0) {
+        if (impnet_take(&limit, 2, &own, &bucket, shares.data(), now, 1) == 0) {
             ++given[0];
             own_bound.passed(now, 1);
         }
@@ -459,12 +459,12 @@ TEST_CASE("A client's own limit holds under the shared one", "[fair-bucket]") {
     // What it may not use the other has.
     CHECK(given[1] >= 9'900);
 
-    CHECK(impnet_ask(&limit, 2, &own, &bucket, &shares[0], 20 * second, 6) == IMPNET_NEVER);
-    CHECK(impnet_take(&limit, 2, &own, &bucket, &shares[0], 20 * second, 5) == 0);
-    CHECK(impnet_ask(&limit, 2, &own, &bucket, &shares[0], 20 * second, 1) == own.interval);
+    CHECK(impnet_ask(&limit, 2, &own, &bucket, shares.data(), 20 * second, 6) == IMPNET_NEVER);
+    CHECK(impnet_take(&limit, 2, &own, &bucket, shares.data(), 20 * second, 5) == 0);
+    CHECK(impnet_ask(&limit, 2, &own, &bucket, shares.data(), 20 * second, 1) == own.interval);
     // A refusal of the shared bucket costs nothing of its own.
     const std::uint64_t own_full_at = shares[1].own_full_at;
-    while (impnet_take(&limit, 2, &own, &bucket, &shares[0], 30 * second, 1) == 0) continue;
+    while (impnet_take(&limit, 2, &own, &bucket, shares.data(), 30 * second, 1) == 0) continue;
     while (impnet_take(&limit, 2, nullptr, &bucket, &shares[1], 30 * second, 1) == 0) continue;
     CHECK(shares[1].own_full_at == own_full_at);
 }

@@ -36,6 +36,7 @@ struct Scene {
 
     std::uint64_t now = 100 * second;
     // Zeroed by the kernel: what nobody touches costs nothing.
+    // NOLINTNEXTLINE(cppcoreguidelines-no-malloc)
     std::unique_ptr<Limiter::Memory, decltype(&std::free)> memory{
         static_cast<Limiter::Memory*>(std::calloc(1, sizeof(Limiter::Memory))), &std::free};
     std::optional<Limiter> limiter;
@@ -53,6 +54,7 @@ TEST_CASE("All sockets of a client are one client", "[limiter]") {
     Scene scene;
     const auto other = scene.enter("uid:1");
     std::vector<std::unique_ptr<Limiter::Member>> many;
+    many.reserve(50);
     for (int i = 0; i < 50; ++i) many.push_back(scene.enter("uid:2"));
     CHECK(scene.limiter->clients_with_a_socket() == 2);
     // One token for the other client, none for the 49 sockets.
