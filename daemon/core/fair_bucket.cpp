@@ -30,7 +30,7 @@ std::uint64_t lead_of(const impnet_limit& limit) {
 
 }  // namespace
 
-impnet_limit fair_limit(const RateLimit& limit) {
+impnet_limit bucket_limit(const RateLimit& limit) {
     impnet_limit fair{};
     fair.interval = interval_of(limit.rate);
     if (fair.interval == 0) return fair;
@@ -42,8 +42,8 @@ impnet_limit fair_limit(const RateLimit& limit) {
     return fair;
 }
 
-impnet_limit fair_limit(const std::optional<RateLimit>& limit) {
-    return limit ? fair_limit(*limit) : impnet_limit{};
+impnet_limit bucket_limit(const std::optional<RateLimit>& limit) {
+    return limit ? bucket_limit(*limit) : impnet_limit{};
 }
 
 std::uint64_t full_at_after_change(std::uint64_t full_at, const impnet_limit& before,

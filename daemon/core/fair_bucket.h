@@ -32,7 +32,7 @@
 #include <linux/types.h>
 
 #define IMPNET_EPOCH_SHIFT 28       /* an epoch is 2^28 ns */
-#define IMPNET_EPOCHS 16            /* that are known: the present one and what is to come */
+#define IMPNET_EPOCHS 8             /* that are known: the present one and what is to come */
 #define IMPNET_NEVER (~0ULL)        /* no time is enough: more than the bucket ever has for it */
 #define IMPNET_LONGEST (1ULL << 61) /* no interval or depth is longer: sums do not overflow */
 
@@ -174,13 +174,39 @@ IMPNET_INLINE __u64 impnet_wait(const struct impnet_limit* limit, __u64 clients,
     return impnet_filled_in(bucket->full_at, limit->depth, now, needed);
 }
 
-/* The client has to wait so long: it is active until then. */
-IMPNET_INLINE void impnet_refuse(struct impnet_bucket* bucket, struct impnet_share* share,
-                                 const struct impnet_standing* standing, __u64 now, __u64 wait) {
+/* The client has to wait, as it stands. */
+IMPNET_INLINE void impnet_refuse(const struct impnet_bucket* bucket, struct impnet_share* share,
+                                 const struct impnet_standing* standing, __u64 now) {
     share->given = bucket->mean + (__u64)standing->lead;
     share->goes_first = standing->goes_first;
     share->seen = now;
-    impnet_attend(bucket, share, impnet_epoch_of(now), (wait >> IMPNET_EPOCH_SHIFT) + 2);
+}
+
+/* The client is given so many tokens, as it stands. */
+IMPNET_INLINE void impnet_charge(const struct impnet_limit* limit, struct impnet_bucket* bucket,
+                                 struct impnet_share* share, const struct impnet_standing* standing,
+                                 __u64 now, __u64 tokens) {
+    __u64 cost = tokens * limit->interval;
+
+    bucket->full_at = impnet_later(bucket->full_at, now) + cost;
+    share->goes_first = 0;
+    share->seen = now;
+    share->given = bucket->mean + (__u64)standing->lead;
+    if (standing->active > 1) {
+        share->given += cost;
+        bucket->mean_rest += cost;
+        bucket->mean += bucket->mean_rest / standing->active;
+        bucket->mean_rest %= standing->active;
+        if ((__s64)(share->given - bucket->mean) > (__s64)limit->lead_most)
+            bucket->mean = share->given - limit->lead_most;
+    } else {
+        share->given = bucket->mean; /* from nobody */
+    }
+}
+
+/* The epochs in which a client counts that has to wait so long: until then, and on. */
+IMPNET_INLINE __u64 impnet_epochs_of(__u64 wait) {
+    return wait ? (wait >> IMPNET_EPOCH_SHIFT) + 2 : 1;
 }
 
 /* The wait that the client's own limit wants. A bucket that another limit of the same client has
@@ -209,7 +235,9 @@ IMPNET_INLINE __u64 impnet_ask(const struct impnet_limit* limit, __u64 clients,
     if (impnet_too_many(limit, tokens)) return IMPNET_NEVER;
     standing = impnet_stand(limit, bucket, share, now);
     wait = impnet_wait(limit, clients, bucket, &standing, now, tokens);
-    if (wait && wait != IMPNET_NEVER) impnet_refuse(bucket, share, &standing, now, wait);
+    if (wait == 0 || wait == IMPNET_NEVER) return wait;
+    impnet_refuse(bucket, share, &standing, now);
+    impnet_attend(bucket, share, impnet_epoch_of(now), impnet_epochs_of(wait));
     return wait;
 }
 
@@ -218,7 +246,7 @@ IMPNET_INLINE __u64 impnet_take(const struct impnet_limit* limit, __u64 clients,
                                 const struct impnet_limit* own, struct impnet_bucket* bucket,
                                 struct impnet_share* share, __u64 now, __u64 tokens) {
     struct impnet_standing standing;
-    __u64 cost, wait;
+    __u64 wait;
 
     tokens = impnet_later(tokens, 1);
     wait = impnet_own_wait(own, share, now, tokens);
@@ -227,26 +255,13 @@ IMPNET_INLINE __u64 impnet_take(const struct impnet_limit* limit, __u64 clients,
         if (impnet_too_many(limit, tokens)) return IMPNET_NEVER;
         standing = impnet_stand(limit, bucket, share, now);
         wait = impnet_wait(limit, clients, bucket, &standing, now, tokens);
-        if (wait) {
-            if (wait != IMPNET_NEVER) impnet_refuse(bucket, share, &standing, now, wait);
-            return wait;
-        }
-        cost = tokens * limit->interval;
-        bucket->full_at = impnet_later(bucket->full_at, now) + cost;
-        share->goes_first = 0;
-        share->seen = now;
-        share->given = bucket->mean + (__u64)standing.lead;
-        if (standing.active > 1) {
-            share->given += cost;
-            bucket->mean_rest += cost;
-            bucket->mean += bucket->mean_rest / standing.active;
-            bucket->mean_rest %= standing.active;
-            if ((__s64)(share->given - bucket->mean) > (__s64)limit->lead_most)
-                bucket->mean = share->given - limit->lead_most;
-        } else {
-            share->given = bucket->mean; /* from nobody */
-        }
-        impnet_attend(bucket, share, impnet_epoch_of(now), 1);
+        if (wait == IMPNET_NEVER) return wait;
+        if (wait)
+            impnet_refuse(bucket, share, &standing, now);
+        else
+            impnet_charge(limit, bucket, share, &standing, now, tokens);
+        impnet_attend(bucket, share, impnet_epoch_of(now), impnet_epochs_of(wait));
+        if (wait) return wait;
     }
     if (own && own->interval)
         share->own_full_at = impnet_later(share->own_full_at, now) + tokens * own->interval;

@@ -17,10 +17,10 @@ namespace impnetd {
 /// Held back for quiet clients: whole tokens, at most a quarter of the burst. Lead: what comes in
 /// an eighth of a second, so that others soon have what one leaves unused, but two tokens at least
 /// and 64 at most, and no more than fits into the bucket.
-impnet_limit fair_limit(const RateLimit& limit);
+impnet_limit bucket_limit(const RateLimit& limit);
 
 /// An own limit: none is unlimited.
-impnet_limit fair_limit(const std::optional<RateLimit>& limit);
+impnet_limit bucket_limit(const std::optional<RateLimit>& limit);
 
 /// When a bucket whose limit changes now is full again: it lacks as many tokens as it did, all of
 /// them if it is not deep enough for so many. What one that was unlimited lacks is not known: no

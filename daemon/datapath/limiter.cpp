@@ -33,7 +33,7 @@ Limiter::Limiter(RateLimit limit, Clock clock, Memory& memory)
 }
 
 void Limiter::set_limit(RateLimit limit) {
-    const impnet_limit next = fair_limit(limit);
+    const impnet_limit next = bucket_limit(limit);
     auto& full_at = memory_.bucket.full_at;
     full_at = full_at_after_change(full_at, memory_.limit, next, clock_());
     memory_.limit = next;
@@ -111,7 +111,7 @@ void Limiter::Member::give_back(std::uint64_t tokens) {
 }
 
 void Limiter::Member::set_own_limit(const std::optional<RateLimit>& own) {
-    const impnet_limit next = fair_limit(own);
+    const impnet_limit next = bucket_limit(own);
     auto& full_at = limiter_.share(known_).own_full_at;
     full_at = full_at_after_change(full_at, own_, next, limiter_.clock_());
     own_ = next;

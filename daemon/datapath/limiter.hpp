@@ -58,7 +58,7 @@ class Limiter {
     class Member {
       public:
         Member(Limiter& limiter, const std::string& key, const std::optional<RateLimit>& own)
-            : limiter_(limiter), known_(limiter.enter(key)), own_(fair_limit(own)) {}
+            : limiter_(limiter), known_(limiter.enter(key)), own_(bucket_limit(own)) {}
         ~Member() { limiter_.leave(known_); }
         Member(const Member&) = delete;
         Member& operator=(const Member&) = delete;

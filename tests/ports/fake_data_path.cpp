@@ -122,12 +122,12 @@ class FakeDataPath::Socket final : public DataSocket {
 };
 
 FakeDataPath::FakeDataPath(Loop& loop, RateLimit limits)
-    : loop_(loop), limit_(fair_limit(limits)) {}
+    : loop_(loop), limit_(bucket_limit(limits)) {}
 
 FakeDataPath::~FakeDataPath() = default;
 
 void FakeDataPath::set_limit(RateLimit limit) {
-    const impnet_limit next = fair_limit(limit);
+    const impnet_limit next = bucket_limit(limit);
     bucket_.full_at = full_at_after_change(bucket_.full_at, limit_, next, now_);
     limit_ = next;
 }
