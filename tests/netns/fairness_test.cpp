@@ -27,9 +27,8 @@ constexpr std::uint16_t peer_port = 3000;
 constexpr unsigned burst = 40;
 constexpr unsigned rate = 1'000;
 
-/// "relay" is what the daemon has without being told.
 std::string configuration(const std::string& path, const std::string& limiter) {
-    return limiter + (path == "relay" ? "" : "[datapath]\npath = \"" + path + "\"\n");
+    return limiter + "[datapath]\npath = \"" + path + "\"\n";
 }
 
 /// Before the first host is made.
