@@ -219,32 +219,10 @@ IMPNET_INLINE __u64 impnet_own_wait(const struct impnet_limit* own,
                             tokens * own->interval);
 }
 
-/* Whether a client may take so many tokens now: 0, or the nanoseconds until it may if nobody else
- * takes any, or IMPNET_NEVER. Takes none. `clients`: how many have a socket, with this one. `own`:
- * its own limit under the shared one, null or unlimited: none. A datagram costs one token at least:
- * 0 is taken for 1. */
-IMPNET_INLINE __u64 impnet_ask(const struct impnet_limit* limit, __u64 clients,
-                               const struct impnet_limit* own, struct impnet_bucket* bucket,
-                               struct impnet_share* share, __u64 now, __u64 tokens) {
-    struct impnet_standing standing;
-    __u64 wait;
-
-    tokens = impnet_later(tokens, 1);
-    wait = impnet_own_wait(own, share, now, tokens);
-    if (wait || !limit->interval) return wait;
-    if (impnet_too_many(limit, tokens)) return IMPNET_NEVER;
-    standing = impnet_stand(limit, bucket, share, now);
-    wait = impnet_wait(limit, clients, bucket, &standing, now, tokens);
-    if (wait == 0 || wait == IMPNET_NEVER) return wait;
-    impnet_refuse(bucket, share, &standing, now);
-    impnet_attend(bucket, share, impnet_epoch_of(now), impnet_epochs_of(wait));
-    return wait;
-}
-
-/* Takes the tokens if it may: as impnet_ask. */
-IMPNET_INLINE __u64 impnet_take(const struct impnet_limit* limit, __u64 clients,
-                                const struct impnet_limit* own, struct impnet_bucket* bucket,
-                                struct impnet_share* share, __u64 now, __u64 tokens) {
+/* Asks for so many tokens, or takes them if they may be had: see below. */
+IMPNET_INLINE __u64 impnet_decide(const struct impnet_limit* limit, __u64 clients,
+                                  const struct impnet_limit* own, struct impnet_bucket* bucket,
+                                  struct impnet_share* share, __u64 now, __u64 tokens, int take) {
     struct impnet_standing standing;
     __u64 wait;
 
@@ -255,7 +233,7 @@ IMPNET_INLINE __u64 impnet_take(const struct impnet_limit* limit, __u64 clients,
         if (impnet_too_many(limit, tokens)) return IMPNET_NEVER;
         standing = impnet_stand(limit, bucket, share, now);
         wait = impnet_wait(limit, clients, bucket, &standing, now, tokens);
-        if (wait == IMPNET_NEVER) return wait;
+        if (wait == IMPNET_NEVER || (wait == 0 && !take)) return wait;
         if (wait)
             impnet_refuse(bucket, share, &standing, now);
         else
@@ -263,9 +241,26 @@ IMPNET_INLINE __u64 impnet_take(const struct impnet_limit* limit, __u64 clients,
         impnet_attend(bucket, share, impnet_epoch_of(now), impnet_epochs_of(wait));
         if (wait) return wait;
     }
-    if (own && own->interval)
+    if (take && own && own->interval)
         share->own_full_at = impnet_later(share->own_full_at, now) + tokens * own->interval;
     return 0;
+}
+
+/* Whether a client may take so many tokens now: 0, or the nanoseconds until it may if nobody else
+ * takes any, or IMPNET_NEVER. Takes none. `clients`: how many have a socket, with this one. `own`:
+ * its own limit under the shared one, null or unlimited: none. A datagram costs one token at least:
+ * 0 is taken for 1. */
+IMPNET_INLINE __u64 impnet_ask(const struct impnet_limit* limit, __u64 clients,
+                               const struct impnet_limit* own, struct impnet_bucket* bucket,
+                               struct impnet_share* share, __u64 now, __u64 tokens) {
+    return impnet_decide(limit, clients, own, bucket, share, now, tokens, 0);
+}
+
+/* Takes the tokens if it may: as impnet_ask. */
+IMPNET_INLINE __u64 impnet_take(const struct impnet_limit* limit, __u64 clients,
+                                const struct impnet_limit* own, struct impnet_bucket* bucket,
+                                struct impnet_share* share, __u64 now, __u64 tokens) {
+    return impnet_decide(limit, clients, own, bucket, share, now, tokens, 1);
 }
 
 /* Puts back tokens that were taken just now and that nobody used: no more than were taken. */

@@ -209,12 +209,12 @@ std::string listed(const std::vector<double>& amounts) {
 }
 
 void equal_shares(const std::string& path) {
-    Scene scene(path, 8, burst, rate);
+    Scene scene(path, 32, burst, rate);
     std::vector<Sender*> senders;
     // The first has fifty sockets, and so fifty times as many attempts.
-    for (unsigned number = 0; number < 8; ++number)
+    for (unsigned number = 0; number < 32; ++number)
         senders.push_back(&scene.add(number == 0 ? 50 : 1));
-    for (const std::size_t k : {2U, 8U}) {
+    for (const std::size_t k : {2U, 8U, 32U}) {
         const std::vector<Sender*> flooding(senders.begin(),
                                             senders.begin() + static_cast<std::ptrdiff_t>(k));
         scene.flood(flooding, 600ms);
@@ -282,4 +282,25 @@ TEST_CASE("over the relay, what a client leaves unused others have within a seco
 
 TEST_CASE("over the relay, no more arrives than burst + rate * T, whoever sends", "[fairness]") {
     bound_is_kept("relay");
+}
+
+TEST_CASE(
+    "over the kernel path, clients that flood have equal shares, however many sockets they have",
+    "[fairness]") {
+    equal_shares("kernel");
+}
+
+TEST_CASE("over the kernel path, a quiet client's datagram goes at once though others flood",
+          "[fairness]") {
+    quiet_goes_at_once("kernel");
+}
+
+TEST_CASE("over the kernel path, what a client leaves unused others have within a second",
+          "[fairness]") {
+    unused_is_used("kernel");
+}
+
+TEST_CASE("over the kernel path, no more arrives than burst + rate * T, whoever sends",
+          "[fairness]") {
+    bound_is_kept("kernel");
 }

@@ -123,6 +123,7 @@ class KernelScene final : public CableScene {
     void elapse(Milliseconds time) override {
         struct {
             std::uint64_t lock;
+            impnet_limit limit;
             impnet_bucket bucket;
         } value{};
         const std::uint32_t zero = 0;

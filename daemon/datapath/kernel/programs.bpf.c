@@ -33,6 +33,7 @@
 
 struct shared_bucket {
     struct bpf_spin_lock lock;
+    struct impnet_limit limit; /* that it counts in */
     struct impnet_bucket bucket;
 };
 
@@ -217,6 +218,23 @@ INLINE int is_daemon_alive(const struct impnet_settings *set, __u64 now)
     return now < alive_at || now - alive_at < IMPNET_DAEMON_SILENCE;
 }
 
+/* The limit was changed: the bucket lacks as many tokens as it did (full_at_after_change() in
+ * core/fair_bucket.cpp). The first datagram after the change brings it about. */
+INLINE void follow_limit(struct shared_bucket *shared, const struct impnet_limit *limit, __u64 now)
+{
+    __u64 full_at = shared->bucket.full_at, tokens;
+
+    if (shared->limit.interval == limit->interval && shared->limit.depth == limit->depth)
+        return;
+    if (full_at > now && shared->limit.interval && limit->interval) {
+        tokens = (full_at - now + shared->limit.interval - 1) / shared->limit.interval;
+        shared->bucket.full_at = tokens >= limit->depth / limit->interval
+                                     ? now + limit->depth
+                                     : now + tokens * limit->interval;
+    }
+    shared->limit = *limit;
+}
+
 /* Takes so many tokens, or asks for one: 0, or how long to wait. */
 SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order, __u64 now,
                        __u32 take)
@@ -243,14 +261,13 @@ SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order,
     if (!take && !own.interval) {
         __u64 full_at = VOLATILE(shared->bucket.full_at);
         __u64 lacking = full_at > now ? full_at - now : 0;
-        if (lacking + limit.interval + limit.held_most + limit.lead_most <= limit.depth)
+        __u64 most = limit.interval + limit.held_most + 2 * limit.lead_most;
+        if (lacking + most <= limit.depth && VOLATILE(shared->limit.interval) == limit.interval)
             return 0;
     }
     bpf_spin_lock(&shared->lock);
-    if (take)
-        wait = impnet_take(&limit, clients, &own, &shared->bucket, share, now, take);
-    else
-        wait = impnet_ask(&limit, clients, &own, &shared->bucket, share, now, 1);
+    follow_limit(shared, &limit, now);
+    wait = impnet_decide(&limit, clients, &own, &shared->bucket, share, now, take, take != 0);
     bpf_spin_unlock(&shared->lock);
     return wait;
 }

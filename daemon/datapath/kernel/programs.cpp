@@ -260,6 +260,7 @@ impnet_bucket Programs::bucket() const {
     // Behind the lock, which reads as zero.
     struct {
         std::uint64_t lock;
+        impnet_limit limit;
         impnet_bucket bucket;
     } value{};
     const std::uint32_t zero = 0;
