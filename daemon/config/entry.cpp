@@ -51,8 +51,7 @@ tl::unexpected<Error> Entry::refuse(const std::string& what, ErrorCode code) con
 }
 
 tl::unexpected<Error> Entry::refuse_key(std::string_view key, const std::string& what) const {
-    return tl::unexpected(
-        complaint(file_, line_, path_ + "." + std::string(key) + ": " + what));
+    return tl::unexpected(complaint(file_, line_, path_ + "." + std::string(key) + ": " + what));
 }
 
 Result<const toml::table*> Entry::table() const {

@@ -76,7 +76,8 @@ Result<Id> read_id(const Entry& entry, const char* what,
     if (!name) return entry.refuse(std::string("neither the name nor the number of a ") + what);
     // The host's look-up would see a shorter name in one with a NUL.
     const auto id = name->find('\0') == std::string::npos ? find(*name) : std::nullopt;
-    if (!id) return entry.refuse(std::string("there is no ") + what + " \"" + shortened(*name) + '"');
+    if (!id)
+        return entry.refuse(std::string("there is no ") + what + " \"" + shortened(*name) + '"');
     return *id;
 }
 
@@ -174,9 +175,9 @@ Result<Ipv4Network> read_local_network(const Entry& entry) {
     }};
     auto network = read_network(entry);
     if (!network) return network;
-    const auto found =
-        std::find_if(special.begin(), special.end(),
-                     [&](const Special& other) { return overlap(other.network, *network); });
+    const auto found = std::find_if(special.begin(), special.end(), [&](const Special& other) {
+        return overlap(other.network, *network);
+    });
     if (found != special.end())
         return entry.refuse(network->text() + " is no local address space: it has " +
                             std::string(found == special.begin() && network->prefix == 0
@@ -215,16 +216,14 @@ Result<> read_action(DraftRule& draft, const Entry& entry) {
 
 template <typename Target>
 Result<> add_users(Target& target, std::vector<uid_t>& place, const Entry& entry) {
-    return add_list(entry, place, [&](const Entry& e) {
-        return read_id<uid_t>(e, "user", target.ids.user);
-    });
+    return add_list(entry, place,
+                    [&](const Entry& e) { return read_id<uid_t>(e, "user", target.ids.user); });
 }
 
 template <typename Target>
 Result<> add_groups(Target& target, std::vector<gid_t>& place, const Entry& entry) {
-    return add_list(entry, place, [&](const Entry& e) {
-        return read_id<gid_t>(e, "group", target.ids.group);
-    });
+    return add_list(entry, place,
+                    [&](const Entry& e) { return read_id<gid_t>(e, "group", target.ids.group); });
 }
 
 constexpr std::array<Key<DraftRule>, 11> rule_keys{{
@@ -248,10 +247,8 @@ constexpr std::array<Key<DraftRule>, 11> rule_keys{{
      }},
     {"burst",
      [](DraftRule& d, const Entry& e) { return store(e.whole(1, 1'000'000), d.burst.emplace()); }},
-    {"rate",
-     [](DraftRule& d, const Entry& e) {
-         return store(e.number(0.001, 1'000'000), d.rate.emplace());
-     }},
+    {"rate", [](DraftRule& d,
+                const Entry& e) { return store(e.number(0.001, 1'000'000), d.rate.emplace()); }},
 }};
 
 /// What single keys cannot tell.
@@ -337,8 +334,9 @@ Result<> read_text(Draft& draft, std::string_view text, const std::string& file)
 Result<Policy> settle(Draft draft) {
     if (const auto* rule = draft.policy.one_too_many())
         return fail(ErrorCode::invalid_argument,
-                    rule->place + ": rule.destination: with this one, the rules for everybody name "
-                                  "more than " +
+                    rule->place +
+                        ": rule.destination: with this one, the rules for everybody name "
+                        "more than " +
                         std::to_string(SocketPolicy::max_destinations) + " destinations");
     draft.policy.impnet_group = draft.ids.group("impnet");
     return std::move(draft.policy);

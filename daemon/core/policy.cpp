@@ -94,12 +94,16 @@ Decision decided_by(const PolicyRule& rule) {
     return {rule.allow, rule.name, (rule.allow ? "allowed at " : "denied at ") + rule.place};
 }
 
-/// Allowed unless a rule says no.
+/// Allowed unless a rule says no. A rule that allows and might fit is named if one that denies
+/// follows it; else it makes no difference.
 Decision judge_by_rules(const std::vector<PolicyRule>& rules, const PolicyQuery& query,
                         Decision otherwise) {
+    const PolicyRule* exception = nullptr;
     for (const auto& rule : rules) {
         const auto fits = std::min(fit_socket(rule, query), fit_destination(rule, query));
-        if (fits == Fit::yes || (fits == Fit::unknown && rule.allow)) return decided_by(rule);
+        if (fits == Fit::yes)
+            return decided_by(exception != nullptr && !rule.allow ? *exception : rule);
+        if (fits == Fit::unknown && rule.allow && exception == nullptr) exception = &rule;
     }
     return otherwise;
 }
@@ -142,9 +146,8 @@ std::optional<Decision> judge_address(const PolicyQuery& query, const Widening& 
 /// What no rule says and happens all the same.
 std::optional<Decision> judge_reach(const PolicyQuery& query) {
     if (query.destination_port && !is_allowed_destination(*query.destination_port))
-        return Decision{
-            false, destination_port_rule,
-            "nothing is sent to port " + std::to_string(*query.destination_port)};
+        return Decision{false, destination_port_rule,
+                        "nothing is sent to port " + std::to_string(*query.destination_port)};
     if (!query.address || !query.network) return std::nullopt;
     const auto address = *query.address;
     if (address == query.network->address)
@@ -227,8 +230,8 @@ tl::expected<SocketPolicy, Decision> Policy::open_socket(const Client& client, N
     query.port = port;
     if (auto decision = check(query); !decision.allowed)
         return tl::unexpected<Decision>(std::move(decision));
-    auto policy = compile(
-        rules, [&](const PolicyRule& rule) { return fit_socket(rule, query) == Fit::yes; });
+    auto policy =
+        compile(rules, [&](const PolicyRule& rule) { return fit_socket(rule, query) == Fit::yes; });
     if (policy.destinations.size() > SocketPolicy::max_destinations)
         return tl::unexpected<Decision>(
             {false, policy.destinations[SocketPolicy::max_destinations].rule,
@@ -257,8 +260,8 @@ tl::unexpected<Error> refuse(const std::string& key, const char* why) {
 }
 
 template <typename Number>
-Result<> read_number(const std::string& key, const Value& value, std::int64_t most,
-                     const char* why, std::optional<Number>& place) {
+Result<> read_number(const std::string& key, const Value& value, std::int64_t most, const char* why,
+                     std::optional<Number>& place) {
     const auto* number = std::get_if<std::int64_t>(&value.content);
     if (number == nullptr || *number < 0 || *number > most) return refuse(key, why);
     place = static_cast<Number>(*number);

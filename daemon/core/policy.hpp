@@ -98,7 +98,7 @@ std::string explain(const Decision& denial);
 struct PolicyQuery {
     std::optional<uid_t> uid;
     std::optional<std::vector<gid_t>> groups;
-    std::optional<std::string> unit;    ///< empty: in none
+    std::optional<std::string> unit;  ///< empty: in none
     std::optional<Nii> interface;
     std::optional<std::uint16_t> port;  ///< local; 0: any
     std::optional<Ipv4> address;        ///< the destination

@@ -111,7 +111,7 @@ class Session final : private Interface::User {
         DataPath& data_path;
         FdStore& store;
         Quota& sockets;
-        const Policy& policy;  ///< as it is now
+        const Policy& policy;        ///< as it is now
         Milliseconds grace{30'000};  ///< for an owner to come back
         std::function<void(Session&)> on_abandoned;
     };

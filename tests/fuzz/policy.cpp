@@ -85,9 +85,9 @@ void check_widening(const Widening& widen) {
     demand(widen.networks.size() <= DataPath::max_extra_networks, "networks' number");
     for (const auto& network : widen.networks) {
         demand(is_network(network), "a network's own address");
-        for (const Ipv4 address : {Ipv4(0, 0, 0, 1), Ipv4(127, 0, 0, 1), Ipv4(169, 254, 1, 1),
-                                   Ipv4(224, 0, 0, 1), Ipv4(240, 0, 0, 1),
-                                   Ipv4(255, 255, 255, 255)})
+        for (const Ipv4 address :
+             {Ipv4(0, 0, 0, 1), Ipv4(127, 0, 0, 1), Ipv4(169, 254, 1, 1), Ipv4(224, 0, 0, 1),
+              Ipv4(240, 0, 0, 1), Ipv4(255, 255, 255, 255)})
             demand(!network.contains(address), "nothing is widened by nonsense");
     }
 }

@@ -88,7 +88,8 @@ TEST_CASE("A datagram carries 0 to 65507 bytes", "[policy]") {
     CHECK(judge_egress({home}, neighbour, 2001, 0) == EgressVerdict::pass);
     CHECK(judge_egress({home}, neighbour, 2001, max_payload) == EgressVerdict::pass);
     CHECK(judge_egress({home}, neighbour, 2001, max_payload + 1) == EgressVerdict::too_large);
-    CHECK(judge_egress({std::nullopt}, neighbour, 2001, max_payload + 1) == EgressVerdict::too_large);
+    CHECK(judge_egress({std::nullopt}, neighbour, 2001, max_payload + 1) ==
+          EgressVerdict::too_large);
 }
 
 TEST_CASE("What closes the socket is found first, then what is wrong with the call", "[policy]") {

@@ -541,22 +541,21 @@ TEST_CASE("the policy is asked before a session and before a socket is opened", 
     auto& session = world.open(told);
     const auto denied = session.open_udp(1, 2001, Delivery::signal);
     REQUIRE_FALSE(denied);
-    CHECK(denied.error() == Error{ErrorCode::not_authorized,
-                                  "not allowed by the rule no-port: denied at 10.toml:1"});
+    CHECK(denied.error() ==
+          Error{ErrorCode::not_authorized, "not allowed by the rule no-port: denied at 10.toml:1"});
     CHECK(session.open_udp(2, 2002, Delivery::signal));
     CHECK(world.data_path.open_ports(world.eth0().slot()) == std::vector<std::uint16_t>{2002});
 
     const auto root = world.sessions->open(Client{}, plain());
     REQUIRE_FALSE(root);
-    CHECK(root.error() == Error{ErrorCode::not_authorized,
-                                "not allowed by the rule no-eth0: denied at 10.toml:1"});
+    CHECK(root.error() ==
+          Error{ErrorCode::not_authorized, "not allowed by the rule no-eth0: denied at 10.toml:1"});
     Client stranger;
     stranger.uid = 1001;
     CHECK(world.sessions->open(stranger, plain()).error().code == ErrorCode::not_authorized);
     // Whom no policy lets in learns nothing of what there is.
     CHECK(world.sessions->open(stranger, plain("eth7")).error().code == ErrorCode::not_authorized);
-    CHECK(world.sessions->find_orphan("token", stranger).error().code ==
-          ErrorCode::not_authorized);
+    CHECK(world.sessions->find_orphan("token", stranger).error().code == ErrorCode::not_authorized);
 }
 
 TEST_CASE("another policy closes sockets that it does not allow, and the rest follow it",
@@ -580,8 +579,8 @@ TEST_CASE("another policy closes sockets that it does not allow, and the rest fo
     world.sessions->set_policy(with_rules({port, printers}));
     CHECK(sessions_told.policies == 1);
     CHECK(sessions_told.revoked.empty());
-    CHECK(revoked_told.closed == std::vector<std::string>{
-                                     "not allowed by the rule no-port: denied at 10.toml:1"});
+    CHECK(revoked_told.closed ==
+          std::vector<std::string>{"not allowed by the rule no-port: denied at 10.toml:1"});
     CHECK(world.data_path.open_ports(world.eth0().slot()) == std::vector<std::uint16_t>{2002});
     CHECK(revoked->send("10.77.1.1", 9101, {}).error().code == ErrorCode::socket_closed);
     CHECK(narrowed->send("10.77.1.1", 9101, {}) == SendResult::sent);

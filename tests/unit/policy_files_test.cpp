@@ -20,17 +20,16 @@ using namespace impnetd;
 namespace {
 
 /// A host with the users root and sensor, and the groups impnet and sensors.
-const Ids ids{
-    .user = [](const std::string& name) -> std::optional<uid_t> {
-        if (name == "root") return 0;
-        if (name == "sensor") return 1001;
-        return std::nullopt;
-    },
-    .group = [](const std::string& name) -> std::optional<gid_t> {
-        if (name == "impnet") return 990;
-        if (name == "sensors") return 1002;
-        return std::nullopt;
-    }};
+const Ids ids{.user = [](const std::string& name) -> std::optional<uid_t> {
+                  if (name == "root") return 0;
+                  if (name == "sensor") return 1001;
+                  return std::nullopt;
+              },
+              .group = [](const std::string& name) -> std::optional<gid_t> {
+                  if (name == "impnet") return 990;
+                  if (name == "sensors") return 1002;
+                  return std::nullopt;
+              }};
 
 Policy accept(const std::string& text) {
     auto policy = parse_policy(text, "p.toml", ids);
@@ -124,8 +123,8 @@ TEST_CASE("what is widened is read") {
     const auto policy = accept(
         "[widen]\nnetworks = [\"100.64.0.0/10\", \"192.0.2.0/24\"]\nusers = [\"sensor\"]\n"
         "groups = [\"sensors\", 3]\nunits = [\"hub.service\"]\n");
-    CHECK(policy.widen.networks == std::vector<Ipv4Network>{{Ipv4(100, 64, 0, 0), 10},
-                                                            {Ipv4(192, 0, 2, 0), 24}});
+    CHECK(policy.widen.networks ==
+          std::vector<Ipv4Network>{{Ipv4(100, 64, 0, 0), 10}, {Ipv4(192, 0, 2, 0), 24}});
     CHECK(policy.widen.users == std::vector<uid_t>{1001});
     CHECK(policy.widen.groups == std::vector<gid_t>{1002, 3});
     CHECK(policy.widen.units == std::vector<std::string>{"hub.service"});
@@ -158,8 +157,8 @@ TEST_CASE("a value that means nothing is refused") {
         CHECK(refused(std::string("unit = [\"") + unit + "\"]\n") ==
               "unit: not the name of a systemd service, like \"hub.service\" or \"hub@*\"");
     }
-    for (const auto* port : {"\"\"", "\"x\"", "\"-1\"", "\"1-\"", "\"2-1\"", "\"1-2-3\"",
-                             "\" 1\"", "\"1 \"", "\"65536\"", "\"1-65536\"", "1.5", "true"}) {
+    for (const auto* port : {"\"\"", "\"x\"", "\"-1\"", "\"1-\"", "\"2-1\"", "\"1-2-3\"", "\" 1\"",
+                             "\"1 \"", "\"65536\"", "\"1-65536\"", "1.5", "true"}) {
         INFO(port);
         CHECK(refused(std::string("port = [") + port + "]\n") ==
               "port: neither a port nor a range of ports, like 2001 or \"3000-3010\"");
@@ -197,7 +196,8 @@ TEST_CASE("a rule has a name of its own and an action") {
     for (const auto* name : {"root", "default", "widen", "subnet"})
         CHECK(refusal("[[rule]]\nname = \"" + std::string(name) + "\"\n") ==
               "p.toml:2: rule.name: impnetd's own rules have this name");
-    CHECK(refusal(rule("") + rule("")) == "p.toml:4: rule: a rule \"r\" is there already, at p.toml:1");
+    CHECK(refusal(rule("") + rule("")) ==
+          "p.toml:4: rule: a rule \"r\" is there already, at p.toml:1");
     CHECK(refusal("[rule]\nname = \"r\"\n") ==
           "p.toml:1: rule: not a list of tables: its header is [[rule]]");
     CHECK(refusal("rule = [1]\n") == "p.toml:1: rule: not a table");
@@ -210,7 +210,8 @@ TEST_CASE("a limit has a burst and a rate, and is a socket's") {
     };
     CHECK(of_rule("burst = 1\n", "allow") == "rule.rate: missing: a limit has both");
     CHECK(of_rule("rate = 1\n", "allow") == "rule.burst: missing: a limit has both");
-    CHECK(of_rule("rate = 1\nburst = 1\n", "deny") == "rule.burst: a rule that denies has no limit");
+    CHECK(of_rule("rate = 1\nburst = 1\n", "deny") ==
+          "rule.burst: a rule that denies has no limit");
     CHECK(of_rule("rate = 1\nburst = 1\ndestination-port = [1]\n", "allow") ==
           "rule.burst: a limit is a socket's; a rule about destinations has none");
 }
@@ -321,7 +322,8 @@ TEST_CASE("an error of a policy names the file it is in, and both of two") {
     folder.write("20.toml", "\n" + named("a"));
     auto policy = folder.read();
     REQUIRE_FALSE(policy);
-    CHECK(policy.error().message == folder.at("20.toml") + ":2: rule: a rule \"a\" is there already, at " +
+    CHECK(policy.error().message == folder.at("20.toml") +
+                                        ":2: rule: a rule \"a\" is there already, at " +
                                         folder.at("10.toml") + ":1");
     folder.write("20.toml", "[widen\n");
     policy = folder.read();
@@ -354,7 +356,8 @@ TEST_CASE("the shipped example of a policy changes nothing") {
 
 TEST_CASE("the shipped example of a policy is one, and has every key that is accepted") {
     // "#key = value" becomes "key = value"; "# prose" stays a comment.
-    const auto text = std::regex_replace(text_of(shipped_path), std::regex("(^|\n)#([a-z[])"), "$1$2");
+    const auto text =
+        std::regex_replace(text_of(shipped_path), std::regex("(^|\n)#([a-z[])"), "$1$2");
     const auto policy = accept(text);
     CHECK(policy.rules.size() >= 2);
     CHECK_FALSE(policy.widen.empty());

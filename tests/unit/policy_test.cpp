@@ -124,9 +124,15 @@ TEST_CASE("root and the group's members may open, others are told the rule", "[p
 TEST_CASE("only [widen] lets others in: by user, by group, by unit", "[policy]") {
     auto policy = with({allow()});
     CHECK(opens(policy, stranger()) == "default");  // no rule does
-    SECTION("by user") { policy.widen.users = {5, 2000}; }
-    SECTION("by group") { policy.widen.groups = {5, 2000}; }
-    SECTION("by unit") { policy.widen.units = {"hub.service", "sensor@*.service"}; }
+    SECTION("by user") {
+        policy.widen.users = {5, 2000};
+    }
+    SECTION("by group") {
+        policy.widen.groups = {5, 2000};
+    }
+    SECTION("by unit") {
+        policy.widen.units = {"hub.service", "sensor@*.service"};
+    }
     auto client = stranger();
     client.unit = "sensor@7.service";
     CHECK(opens(policy, client) == "yes");
@@ -193,9 +199,14 @@ TEST_CASE("a rule's conditions are who, where and which port", "[policy]") {
     }
     SECTION("port") {
         rule.ports = {{2001, 2001}, {3000, 3010}};
-        for (const auto& [number, expected] :
-             {std::pair{2000, false}, {2001, true}, {2002, false}, {2999, false}, {3000, true},
-              {3010, true}, {3011, false}, {0, false}}) {
+        for (const auto& [number, expected] : {std::pair{2000, false},
+                                               {2001, true},
+                                               {2002, false},
+                                               {2999, false},
+                                               {3000, true},
+                                               {3010, true},
+                                               {3011, false},
+                                               {0, false}}) {
             INFO(number);
             port = static_cast<std::uint16_t>(number);
             CHECK(fits() == expected);
@@ -255,6 +266,13 @@ TEST_CASE("an interface may be opened if some socket there could be allowed", "[
               std::vector<DestinationRule>{{{Ipv4(10, 0, 0, 9), 32}, 0, 65535, true, "yes"},
                                            {{Ipv4(), 0}, 0, 65535, false, "no"}});
     }
+    SECTION("a rule that might allow is named where it makes a difference") {
+        const auto maybe = to_port(allow("maybe"), 53, 53);
+        CHECK(with({maybe}).may_open(member(), eth0).rule == "group impnet");
+        CHECK(with({maybe, allow()}).may_open(member(), eth0).rule == "yes");
+        CHECK(with({maybe, deny()}).may_open(member(), eth0) ==
+              Decision{true, "maybe", "allowed at 10.toml:5"});
+    }
     SECTION("a rule that denies a destination denies no socket") {
         const auto policy = with({to_port(deny(), 9100, 9100)});
         CHECK(has_socket(policy, member(), 2001) == "yes");
@@ -281,24 +299,22 @@ TEST_CASE("a socket follows those rules about destinations that fit it, in order
     auto second = to_port(deny("second"), 53, 53);
     second.groups = {impnet};
     const auto policy = with({others, elsewhere, other_port, first, second});
-    CHECK(destinations(policy) ==
-          std::vector<DestinationRule>{
-              {{Ipv4(192, 168, 1, 0), 28}, 9100, 9102, false, "first"},
-              {{Ipv4(), 0}, 53, 53, false, "second"},
-          });
+    CHECK(destinations(policy) == std::vector<DestinationRule>{
+                                      {{Ipv4(192, 168, 1, 0), 28}, 9100, 9102, false, "first"},
+                                      {{Ipv4(), 0}, 53, 53, false, "second"},
+                                  });
 }
 
 TEST_CASE("a rule about networks and ports is about each pair of them", "[policy]") {
     auto rule = to_network(to_network(deny(), Ipv4(10, 0, 0, 0), 8), Ipv4(172, 16, 0, 1), 32);
     rule.destination_ports = {{1, 9}, {80, 80}};
     CHECK(rule.destination_count() == 4);
-    CHECK(destinations(with({rule})) ==
-          std::vector<DestinationRule>{
-              {{Ipv4(10, 0, 0, 0), 8}, 1, 9, false, "no"},
-              {{Ipv4(10, 0, 0, 0), 8}, 80, 80, false, "no"},
-              {{Ipv4(172, 16, 0, 1), 32}, 1, 9, false, "no"},
-              {{Ipv4(172, 16, 0, 1), 32}, 80, 80, false, "no"},
-          });
+    CHECK(destinations(with({rule})) == std::vector<DestinationRule>{
+                                            {{Ipv4(10, 0, 0, 0), 8}, 1, 9, false, "no"},
+                                            {{Ipv4(10, 0, 0, 0), 8}, 80, 80, false, "no"},
+                                            {{Ipv4(172, 16, 0, 1), 32}, 1, 9, false, "no"},
+                                            {{Ipv4(172, 16, 0, 1), 32}, 80, 80, false, "no"},
+                                        });
 }
 
 TEST_CASE("a rule that fits a socket whatever its destination is the last one", "[policy]") {
