@@ -612,35 +612,35 @@ void a_rule_limits_its_clients(const std::string& path) {
 
 TEST_CASE("each condition of a rule decides, and is told and logged by the rule's name",
           "[policy]") {
-    each_condition_decides("relay");
+    each_condition_decides(GENERATE(as<std::string>(), "relay", "kernel"));
 }
 
 TEST_CASE("Policy.Check says what would be allowed and which rule decides", "[policy]") {
-    check_explains("relay");
+    check_explains(GENERATE(as<std::string>(), "relay", "kernel"));
 }
 
 TEST_CASE("a reload revokes what is not allowed any more, and narrows the rest, at once",
           "[policy]") {
-    a_reload_revokes_and_narrows("relay");
+    a_reload_revokes_and_narrows(GENERATE(as<std::string>(), "relay", "kernel"));
 }
 
 TEST_CASE("a bad policy changes nothing and is told with file and line", "[policy]") {
-    a_bad_policy_changes_nothing("relay");
+    a_bad_policy_changes_nothing(GENERATE(as<std::string>(), "relay", "kernel"));
 }
 
 TEST_CASE("a network of other addresses is local where the policy widens it", "[policy]") {
-    only_widening_opens_other_address_space("relay");
+    only_widening_opens_other_address_space(GENERATE(as<std::string>(), "relay", "kernel"));
 }
 
 TEST_CASE("GetUsage tells what each client sends", "[policy]") {
-    usage_is_told("relay");
+    usage_is_told(GENERATE(as<std::string>(), "relay", "kernel"));
 }
 
 TEST_CASE("sessions and sockets of before a restart follow the policy of after it", "[policy]") {
-    what_a_restart_brings_back_is_checked("relay");
+    what_a_restart_brings_back_is_checked(GENERATE(as<std::string>(), "relay", "kernel"));
 }
 
 // Hidden as long as the relay's limiter knows no limits of single clients.
 TEST_CASE("a rule's own limit holds for its client, whatever its sockets", "[.][policy]") {
-    a_rule_limits_its_clients("relay");
+    a_rule_limits_its_clients(GENERATE(as<std::string>(), "relay", "kernel"));
 }
