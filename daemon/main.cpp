@@ -6,11 +6,9 @@
 #include <exception>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
-#include <grp.h>
 #include <limits.h>
 #include <malloc.h>
 #include <sys/resource.h>
@@ -19,6 +17,7 @@
 #include "addressing/udhcpc.hpp"
 #include "bus/presence.hpp"
 #include "config/configuration.hpp"
+#include "config/policy_files.hpp"
 #include "data_path_choice.hpp"
 #include "ending.hpp"
 #include "log/log.hpp"
@@ -53,12 +52,6 @@ std::string hostname() {
     if (::gethostname(name.data(), name.size()) != 0) return {};
     name.resize(name.find('\0'));
     return name;
-}
-
-std::optional<gid_t> group_id(const char* name) {
-    const auto* group = ::getgrnam(name);
-    if (group == nullptr) return std::nullopt;
-    return group->gr_gid;
 }
 
 /// Every socket of a client takes one or two descriptors; what a host allows at first is for
@@ -106,7 +99,7 @@ Interface::MakeControl controls(Loop& loop, netlink::Links& links, const Configu
 }
 
 /// No exception leaves it, so that none destroys on its way what the next process could use.
-int run(const Options& options, const Configuration& config) noexcept {
+int run(const Options& options, const Configuration& config, const Policy& policy) noexcept {
     allow_many_descriptors();
     int status = 0;
     Loop loop([](std::string_view what) { log::error("fault", {{"reason", std::string(what)}}); });
@@ -125,7 +118,7 @@ int run(const Options& options, const Configuration& config) noexcept {
     Interfaces interfaces(loop, links, data_path, store,
                           Naming(config.interfaces, netlink::is_wired), config.timeouts.linger,
                           controls(loop, links, config));
-    Sessions sessions(loop, interfaces, data_path, store, limits_of(config));
+    Sessions sessions(loop, interfaces, data_path, store, limits_of(config), policy);
     sessions.restore();
     interfaces.start();  // before the bus: what is always on need not wait for it
     store.drop_rest();
@@ -133,7 +126,7 @@ int run(const Options& options, const Configuration& config) noexcept {
     Reload reload(loop, {notify, interfaces, sessions, data_path}, options.config, config);
     const bus::Presence presence({loop, interfaces, sessions, data_path,
                                   [&reload] { return reload.read(); }, config.limits.calls_per_uid},
-                                 options.bus, group_id("impnet"),
+                                 options.bus,
                                  {.on_started = [&] { notify.send("READY=1"); },
                                   .on_refused =
                                       [&](const std::string& reason) {
@@ -180,9 +173,14 @@ int start(int argc, char** argv) {
         std::fprintf(stderr, "impnetd: %s\n", config.error().message.c_str());
         return 2;
     }
+    const auto policy = read_policy(options.config, config->limiter, host_ids());
+    if (!policy) {
+        std::fprintf(stderr, "impnetd: %s\n", policy.error().message.c_str());
+        return 2;
+    }
     if (options.check_config) return 0;
     log::open(*level);
-    return run(options, *config);
+    return run(options, *config, *policy);
 }
 
 }  // namespace

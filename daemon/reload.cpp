@@ -4,6 +4,7 @@
 #include <csignal>
 #include <utility>
 
+#include "config/policy_files.hpp"
 #include "log/log.hpp"
 
 namespace impnetd {
@@ -21,19 +22,20 @@ Reload::Reload(Loop& loop, const Parts& parts, std::string path, Configuration c
 Result<> Reload::read() {
     // Read at once: files of a few lines, and rarely.
     parts_.notify.send("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_usec()));
-    const auto next = read_configuration(path_);
-    if (next)
-        apply(*next);
-    else
-        log::error("reload_refused", {{"reason", next.error().message}});
+    auto done = read_configuration(path_).and_then([this](const Configuration& next) {
+        return read_policy(path_, next.limiter, host_ids()).map([&](Policy policy) {
+            apply(next, std::move(policy));
+        });
+    });
+    if (!done) log::error("reload_refused", {{"reason", done.error().message}});
     parts_.notify.send("READY=1");
-    if (!next) return tl::unexpected<Error>(next.error());
-    return {};
+    return done;
 }
 
-void Reload::apply(const Configuration& next) {
+void Reload::apply(const Configuration& next, Policy policy) {
     parts_.sessions.set_limits(limits_of(next));
     parts_.data_path.set_limit(next.limiter);
+    parts_.sessions.set_policy(std::move(policy));
     parts_.interfaces.set_linger(next.timeouts.linger);
     log::info("reloaded");
     std::string later;

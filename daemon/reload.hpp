@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// Reading the configuration again while the daemon runs (SIGHUP, `systemctl reload`,
-// Manager.Reload). A bad file changes nothing and is reported. What only a restart can change stays
-// as it is, and is reported, too.
+// Reading the configuration and the policy again while the daemon runs (SIGHUP, `systemctl reload`,
+// Manager.Reload), as one: a bad file of either changes nothing and is reported. What only a
+// restart can change stays as it is, and is reported, too.
 #pragma once
 
 #include <string>
@@ -10,6 +10,7 @@
 #include "config/configuration.hpp"
 #include "core/data_path.hpp"
 #include "core/error.hpp"
+#include "core/policy.hpp"
 #include "loop/loop.hpp"
 #include "network/interfaces.hpp"
 #include "network/sessions.hpp"
@@ -35,7 +36,7 @@ class Reload {
     Result<> read();
 
   private:
-    void apply(const Configuration& next);
+    void apply(const Configuration& next, Policy policy);
 
     Parts parts_;
     std::string path_;

@@ -33,10 +33,8 @@ bool is_silence(const sdbus::Error& error) {
 
 }  // namespace
 
-Bus::Bus(const Parts& parts, std::unique_ptr<Connection> connection, std::optional<gid_t> group,
-         Events events)
+Bus::Bus(const Parts& parts, std::unique_ptr<Connection> connection, Events events)
     : parts_(parts),
-      group_(group),
       events_(std::move(events)),
       connection_(std::move(connection)),
       pump_(parts.loop, connection_->get(), events_.on_lost),
@@ -49,13 +47,15 @@ Bus::Bus(const Parts& parts, std::unique_ptr<Connection> connection, std::option
                                const auto& nic) { open(result, owner, nic); },
                 .resume = [this](auto result, const auto& owner,
                                  const auto& token) { resume(result, owner, token); },
-                .reload = [this](auto result, const auto& caller) { reload(result, caller); }}) {
+                .reload = [this](auto result, const auto& caller) { reload(result, caller); }}),
+      policy_(parts.loop, connection_->get(), parts.interfaces, parts.sessions) {
     connection_->on_gone = [this](const std::string& name) {
         parts_.loop.guarded([&] { caller_gone(name); });
     };
     connection_->on_sleep = [this](bool about_to_sleep, const std::string& sender) {
         if (!about_to_sleep) parts_.loop.guarded([&] { host_slept(sender); });
     };
+    policy_.announce_added();
     for (auto* interface : parts_.interfaces.all()) interface_added(*interface);
     for (auto* session : parts_.sessions.all()) publish(*session);
     request_name();
@@ -162,21 +162,6 @@ void Bus::identify(const std::string& caller, Task task, const Refuse& refuse) {
     if (!asked) refuse(asked.error());
 }
 
-void Bus::admit(const std::string& caller, Task task, const Refuse& refuse) {
-    identify(
-        caller,
-        [this, task = std::move(task), refuse](const Client& client) {
-            const auto decision = impnetd::admit(client, group_);
-            if (decision.allowed) return task(client);
-            log::warning("open_denied", {{"client_uid", std::to_string(client.uid)},
-                                         {"client_pid", std::to_string(client.pid)},
-                                         {"client_unit", client.unit},
-                                         {"rule", decision.rule}});
-            refuse({ErrorCode::not_authorized, "not allowed by rule: " + decision.rule});
-        },
-        refuse);
-}
-
 void Bus::reload(const ManagerObject::ReloadResult& result, const std::string& caller) {
     const auto refuse = refusal_of(result);
     const auto allowed = [this, result] { reply(*result, [&] { return parts_.reload(); }); };
@@ -197,7 +182,7 @@ void Bus::reload(const ManagerObject::ReloadResult& result, const std::string& c
 }
 
 void Bus::open(const ManagerObject::OpenResult& result, const std::string& owner, const Nic& nic) {
-    admit(
+    identify(
         owner,
         [this, result, owner, nic](const Client& client) {
             open_identified(*result, owner, nic, client);
@@ -228,7 +213,7 @@ void Bus::open_identified(sdbus::Result<sdbus::ObjectPath>& result, const std::s
 
 void Bus::resume(const ManagerObject::OpenResult& result, const std::string& owner,
                  const std::string& token) {
-    admit(
+    identify(
         owner,
         [this, result, owner, token](const Client& client) {
             resume_identified(*result, owner, token, client);
@@ -298,6 +283,14 @@ void Bus::end_sessions(const std::string& owner) {
 void Bus::session_abandoned(impnetd::Session& session) {
     // `Sessions` is closing it already.
     sessions_.erase(session.id());
+}
+
+void Bus::session_revoked(impnetd::Session& session) {
+    sessions_.erase(session.id());
+}
+
+void Bus::policy_changed() {
+    policy_.refresh();
 }
 
 // --- The host -----------------------------------------------------------------------------------

@@ -20,9 +20,9 @@
 #include "bus/connection.hpp"
 #include "bus/interface_object.hpp"
 #include "bus/manager_object.hpp"
+#include "bus/policy_object.hpp"
 #include "bus/service_job.hpp"
 #include "bus/session_object.hpp"
-#include "core/admission.hpp"
 #include "loop/bus_pump.hpp"
 #include "loop/loop.hpp"
 #include "network/interfaces.hpp"
@@ -49,8 +49,7 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
 
     /// Publishes what is there, and asks for the name org.impnet1 last, so that whoever sees the
     /// name finds everything. Never blocks.
-    Bus(const Parts& parts, std::unique_ptr<Connection> connection, std::optional<gid_t> group,
-        Events events);
+    Bus(const Parts& parts, std::unique_ptr<Connection> connection, Events events);
     /// The sessions are orphans from now on.
     ~Bus();
     Bus(const Bus&) = delete;
@@ -65,6 +64,8 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
     void interface_changed(impnetd::Interface& interface) override;
     void interface_reported(impnetd::Interface& interface, const StateReport& report) override;
     void session_abandoned(impnetd::Session& session) override;
+    void session_revoked(impnetd::Session& session) override;
+    void policy_changed() override;
     void refresh_changed();
     void request_name();
     void name_answered(std::uint32_t answer);
@@ -81,8 +82,6 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
     using Refuse = std::function<void(const Error&)>;
     /// Asks who `caller` is, and goes on with `task`, or tells why not.
     void identify(const std::string& caller, Task task, const Refuse& refuse);
-    /// The same, if it is one who may open interfaces.
-    void admit(const std::string& caller, Task task, const Refuse& refuse);
     void publish(impnetd::Session& session);
     void caller_gone(const std::string& owner);
     void make_sure_gone(const std::string& owner);
@@ -90,7 +89,6 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
     void host_slept(const std::string& sender);
 
     Parts parts_;
-    std::optional<gid_t> group_;
     Events events_;
     std::unique_ptr<Connection> connection_;
     BusPump pump_;
@@ -101,6 +99,7 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
     std::unique_ptr<sdbus::IProxy> bus_;
     std::unique_ptr<ServiceJob> service_job_;
     ManagerObject manager_;
+    PolicyObject policy_;
     std::map<Nii, std::unique_ptr<InterfaceObject>> interfaces_;
     std::set<Nii> changed_;
     std::map<std::uint64_t, std::unique_ptr<SessionObject>> sessions_;

@@ -15,6 +15,8 @@ namespace impnetd::bus {
 inline constexpr const char* service_name = "org.impnet1";
 inline constexpr const char* root_path = "/org/impnet1";
 
+inline constexpr const char* policy_path = "/org/impnet1/policy";
+
 inline sdbus::ObjectPath interface_path(Nii nii) {
     return std::string(root_path) + "/interface/" + nii.text();
 }

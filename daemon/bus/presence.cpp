@@ -9,11 +9,9 @@
 
 namespace impnetd::bus {
 
-Presence::Presence(const Bus::Parts& parts, std::string address, std::optional<gid_t> group,
-                   Events events)
+Presence::Presence(const Bus::Parts& parts, std::string address, Events events)
     : parts_(parts),
       address_(std::move(address)),
-      group_(group),
       events_(std::move(events)),
       retry_(parts.loop, [this] { connect(); }) {
     connect();
@@ -47,7 +45,7 @@ void Presence::begin_attempt() {
 
 void Presence::connected() {
     bus_ = std::make_unique<Bus>(
-        parts_, std::move(*made_), group_,
+        parts_, std::move(*made_),
         Bus::Events{[this](const Result<>& result) { named(result); },
                     [this](const std::string& reason) {
                         parts_.loop.defer([this, reason, alive = std::weak_ptr(alive_)] {

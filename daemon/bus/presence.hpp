@@ -6,10 +6,7 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
-
-#include <sys/types.h>
 
 #include "bus/bus.hpp"
 #include "bus/connection.hpp"
@@ -27,8 +24,7 @@ class Presence {
     };
 
     /// `address` empty: the system bus.
-    Presence(const Bus::Parts& parts, std::string address, std::optional<gid_t> group,
-             Events events);
+    Presence(const Bus::Parts& parts, std::string address, Events events);
 
     /// The bus we are on now; null: none.
     Bus* bus() const { return bus_.get(); }
@@ -47,7 +43,6 @@ class Presence {
 
     Bus::Parts parts_;
     std::string address_;
-    std::optional<gid_t> group_;
     Events events_;
     bool started_ = false;
     Milliseconds pause_ = first_pause;

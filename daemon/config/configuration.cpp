@@ -7,8 +7,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <system_error>
@@ -18,6 +16,7 @@
 #include <toml++/toml.h>
 
 #include "config/entry.hpp"
+#include "config/files.hpp"
 #include "core/link.hpp"
 #include "core/nii.hpp"
 
@@ -27,8 +26,6 @@ namespace {
 
 using config::Entry;
 using config::Key;
-
-constexpr std::uintmax_t largest_file = std::uintmax_t{1} << 20;
 
 /// Where a rule says which device it is for.
 struct Claim {
@@ -279,39 +276,6 @@ Result<Configuration> settle(Draft draft) {
     return std::move(draft.settled);
 }
 
-tl::unexpected<Error> unreadable(const std::filesystem::path& path, const std::string& why) {
-    return fail(ErrorCode::failed, path.string() + ": " + why);
-}
-
-Result<std::string> slurp(const std::filesystem::path& path) {
-    std::error_code error;
-    const auto status = std::filesystem::status(path, error);
-    if (error) return unreadable(path, error.message());
-    if (status.type() != std::filesystem::file_type::regular)
-        return unreadable(path, "not a regular file");
-    const auto size = std::filesystem::file_size(path, error);
-    if (error) return unreadable(path, error.message());
-    if (size > largest_file) return unreadable(path, "larger than 1 MiB");
-    std::ifstream in(path, std::ios::binary);
-    std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-    if (!in.is_open() || in.bad()) return unreadable(path, "cannot be read");
-    return text;
-}
-
-Result<std::vector<std::filesystem::path>> drop_ins(const std::filesystem::path& folder) {
-    std::vector<std::filesystem::path> found;
-    std::error_code error;
-    std::filesystem::directory_iterator entry(folder, error);
-    while (!error && entry != std::filesystem::directory_iterator()) {
-        if (entry->path().extension() == ".toml") found.push_back(entry->path());
-        entry.increment(error);
-    }
-    if (error && error != std::errc::no_such_file_or_directory)
-        return unreadable(folder, error.message());
-    std::sort(found.begin(), found.end());
-    return found;
-}
-
 }  // namespace
 
 Result<Configuration> parse_configuration(std::string_view text, const std::string& file) {
@@ -322,7 +286,7 @@ Result<Configuration> parse_configuration(std::string_view text, const std::stri
 }
 
 Result<Configuration> read_configuration(const std::filesystem::path& path) {
-    auto files = drop_ins(path.parent_path() / "conf.d");
+    auto files = config::drop_ins(path.parent_path() / "conf.d");
     if (!files) return tl::unexpected(std::move(files.error()));
     std::error_code error;
     if (std::filesystem::symlink_status(path, error).type() !=
@@ -330,7 +294,7 @@ Result<Configuration> read_configuration(const std::filesystem::path& path) {
         files->insert(files->begin(), path);
     Draft draft;
     for (const auto& file : *files) {
-        const auto text = slurp(file);
+        const auto text = config::slurp(file);
         if (!text) return tl::unexpected(text.error());
         if (auto done = read_text(draft, *text, file.string()); !done)
             return tl::unexpected(std::move(done.error()));

@@ -38,6 +38,10 @@ Entry Entry::at(const toml::key& key, const toml::node& value) const {
     return {file_, std::move(path), key.source().begin.line, value};
 }
 
+Entry Entry::element(const toml::node& value) const {
+    return {file_, path_, value.source().begin.line, value};
+}
+
 std::string Entry::place() const {
     return file_ + ":" + std::to_string(line_);
 }
@@ -46,10 +50,20 @@ tl::unexpected<Error> Entry::refuse(const std::string& what, ErrorCode code) con
     return tl::unexpected(complaint(file_, line_, path_ + ": " + what, code));
 }
 
+tl::unexpected<Error> Entry::refuse_key(std::string_view key, const std::string& what) const {
+    return tl::unexpected(complaint(file_, line_, path_ + "." + std::string(key) + ": " + what));
+}
+
 Result<const toml::table*> Entry::table() const {
     const auto* table = value_.as_table();
     if (table == nullptr) return refuse("not a table");
     return table;
+}
+
+Result<const toml::array*> Entry::list() const {
+    const auto* list = value_.as_array();
+    if (list == nullptr) return refuse("not a list, like [1, 2]");
+    return list;
 }
 
 Result<bool> Entry::boolean() const {

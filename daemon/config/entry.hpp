@@ -26,18 +26,25 @@ class Entry {
     /// A key of this table.
     Entry at(const toml::key& key, const toml::node& value) const;
 
+    /// One of this list's, by the list's own name.
+    Entry element(const toml::node& value) const;
+
     /// "file:line"
     std::string place() const;
     tl::unexpected<Error> refuse(const std::string& what,
                                  ErrorCode code = ErrorCode::invalid_argument) const;
+    /// The same of a key of this table that is not there, or not for itself wrong.
+    tl::unexpected<Error> refuse_key(std::string_view key, const std::string& what) const;
     tl::unexpected<Error> not_supported() const {
         return refuse("not supported yet by this version", ErrorCode::not_supported);
     }
 
     Result<const toml::table*> table() const;
+    Result<const toml::array*> list() const;
     Result<bool> boolean() const;
     Result<std::string> text() const;
     Result<std::int64_t> whole(std::int64_t least, std::int64_t most) const;
+    bool is_whole() const { return value_.is_integer(); }
     /// With or without a fraction.
     Result<double> number(double least, double most) const;
 

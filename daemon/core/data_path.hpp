@@ -117,6 +117,9 @@ class DataPath {
     /// Networks that count as local address space beside RFC 1918's; at most
     /// `max_extra_networks`.
     virtual void set_extra_networks(const std::vector<Ipv4Network>& networks) = 0;
+    /// How many datagrams a second this client (`Client::key`) may send now, while it wants to and
+    /// the others go on as they do; 0: unlimited.
+    virtual double share(const std::string& client) const = 0;
     /// PortInUse if the port is taken on the interface, Unavailable without a device. The
     /// interface must outlive none of its sockets: destroy them when its device goes.
     virtual Result<std::unique_ptr<DataSocket>> open(const Request& request,

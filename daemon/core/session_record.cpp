@@ -10,7 +10,7 @@ namespace impnetd {
 
 namespace {
 
-constexpr std::string_view magic = "impnet session 3\n";
+constexpr std::string_view magic = "impnet session 4\n";
 
 void write_nic(RecordWriter& out, const Nic& nic) {
     out.bytes(nic.interface);
@@ -53,14 +53,17 @@ void write_client(RecordWriter& out, const Client& client) {
     out.number(client.uid);
     out.number(static_cast<std::uint32_t>(client.pid));
     out.bytes(client.unit);
+    out.number(client.groups.size());
+    for (const auto group : client.groups) out.number(group);
 }
 
-/// Groups are not kept: who resumes a session is asked anew.
 Client read_client(RecordReader& in) {
     Client client;
     client.uid = static_cast<uid_t>(in.number(UINT32_MAX));
     client.pid = static_cast<pid_t>(in.number(UINT32_MAX));
     client.unit = in.text();
+    for (auto left = in.number(UINT16_MAX); left > 0 && in.good(); --left)
+        client.groups.push_back(static_cast<gid_t>(in.number(UINT32_MAX)));
     return client;
 }
 

@@ -29,7 +29,7 @@ struct SocketRecord {
 struct SessionRecord {
     std::uint64_t id = 0;
     std::string token;
-    Client client;  ///< without its groups
+    Client client;
     Nic nic;
     State state = State::unknown;     ///< what its owner was last told
     std::vector<StateReport> untold;  ///< what it is to be told when it is back

@@ -63,6 +63,8 @@ inline constexpr std::array events = {
     EventEntry{"session_resumed", "5c9a187d6cbf48eab0f25dd3d2351d52", 60},
     EventEntry{"session_abandoned", "1f21b1ca4b4948b0adce6ce293ee7d8f", 60},
     EventEntry{"open_denied", "cc79237aaf0647fcacd024811f0b2877", 10},
+    EventEntry{"socket_denied", "421c1c1e4e694c8d98307f78fe7658ed", 10},
+    EventEntry{"session_revoked", "b1c9e306094c4241a783b81da57ff579", 60},
     EventEntry{"configure_denied", "653bf576a3c148c5b3831013b8a93fc3", 10},
     EventEntry{"socket_revoked", "8213dac3428e4fb58f8eef2a8864f9c2", 10},
     // the model of the kernel's links

@@ -14,13 +14,25 @@ Result<> SessionSocket::require_open() const {
     return fail(ErrorCode::socket_closed, "the socket is closed");
 }
 
-DataPath::Request SessionSocket::request() const {
+DataPath::Request SessionSocket::request(SocketPolicy policy) const {
     return {.slot = session_.interface().slot(),
             .id = record_.id,
             .port = record_.port,
             .delivery = record_.delivery,
             .client = session_.client(),
-            .policy = {}};
+            .policy = std::move(policy)};
+}
+
+void SessionSocket::follow(const tl::expected<SocketPolicy, Decision>& verdict) {
+    if (!data_) return;
+    if (verdict) return data_->set_policy(*verdict);
+    const auto reason = explain(verdict.error());
+    log::warning("socket_revoked", {{"interface", session_.interface_.nii().text()},
+                                    {"client_uid", std::to_string(session_.client().uid)},
+                                    {"client_unit", session_.client().unit},
+                                    {"rule", verdict.error().rule},
+                                    {"reason", reason}});
+    close(reason);
 }
 
 void SessionSocket::use(std::unique_ptr<DataSocket> data, Quota::Share share) {
@@ -140,7 +152,11 @@ void Session::restore(const SocketRecord& record) {
         auto descriptors = setting_.store.take(socket->kept_name());
         auto share = setting_.sockets.take(client().uid);
         if (!share) return fail(ErrorCode::limit_exceeded, "more sockets than a user may have");
-        auto data = setting_.data_path.adopt(socket->request(), std::move(descriptors), *socket);
+        // One that is not allowed any more is taken over all the same, to be taken back from its
+        // holder (`Sessions::restore`). Until then it sends nothing.
+        const auto policy = judge(record.port).value_or(SocketPolicy{{DestinationRule{}}, {}});
+        auto data =
+            setting_.data_path.adopt(socket->request(policy), std::move(descriptors), *socket);
         if (!data) return tl::unexpected<Error>(data.error());
         socket->use(std::move(*data), std::move(*share));
         return {};
@@ -180,6 +196,18 @@ Result<SessionSocket*> Session::open_udp(std::uint64_t id, std::uint16_t port, D
         return fail(ErrorCode::not_supported, "a cellular interface has no UDP sockets");
     if (port != 0 && port < 1024)
         return fail(ErrorCode::invalid_argument, "port: not 0 or 1024 to 65535");
+    auto policy = judge(port);
+    if (!policy) {
+        const auto& denial = policy.error();
+        log::warning("socket_denied", {{"interface", interface_.nii().text()},
+                                       {"port", std::to_string(port)},
+                                       {"client_uid", std::to_string(client().uid)},
+                                       {"client_pid", std::to_string(client().pid)},
+                                       {"client_unit", client().unit},
+                                       {"rule", denial.rule},
+                                       {"reason", denial.reason}});
+        return fail(ErrorCode::not_authorized, explain(denial));
+    }
     if (!interface_.link())
         return fail(ErrorCode::unavailable, interface_.nii().text() + ": its device is gone");
     auto share = setting_.sockets.take(record_.client.uid);
@@ -188,13 +216,36 @@ Result<SessionSocket*> Session::open_udp(std::uint64_t id, std::uint16_t port, D
                     "a user may have " + std::to_string(setting_.sockets.limit()) + " sockets");
 
     auto socket = std::make_unique<SessionSocket>(*this, SocketRecord{id, port, delivery});
-    auto data = setting_.data_path.open(socket->request(), *socket);
+    auto data = setting_.data_path.open(socket->request(std::move(*policy)), *socket);
     if (!data) return tl::unexpected<Error>(data.error());
     socket->use(std::move(*data), std::move(*share));
     setting_.store.keep(socket->kept_name(), socket->data_->descriptors());
     record_.sockets.push_back(socket->record());
     keep();
     return (sockets_[id] = std::move(socket)).get();
+}
+
+tl::expected<SocketPolicy, Decision> Session::judge(std::uint16_t port) const {
+    return setting_.policy.open_socket(client(), interface_.nii(), port);
+}
+
+void Session::follow_policy() {
+    for (const auto& [id, socket] : sockets_) socket->follow(judge(socket->record().port));
+}
+
+void Session::revoke(const Decision& denial) {
+    const auto reason = explain(denial);
+    log::warning("session_revoked", {{"session", std::to_string(id())},
+                                     {"interface", interface_.nii().text()},
+                                     {"client_uid", std::to_string(client().uid)},
+                                     {"client_pid", std::to_string(client().pid)},
+                                     {"client_unit", client().unit},
+                                     {"rule", denial.rule},
+                                     {"reason", denial.reason}});
+    close_sockets(reason);
+    if (observer_ != nullptr)
+        observer_->state_reported({State::unknown, state(), monotonic_usec(), reason});
+    end();
 }
 
 State Session::last_reported() const {

@@ -19,6 +19,7 @@
 #include "core/data_path.hpp"
 #include "core/error.hpp"
 #include "core/nic.hpp"
+#include "core/policy.hpp"
 #include "core/session_record.hpp"
 #include "core/state.hpp"
 #include "network/interface.hpp"
@@ -72,7 +73,9 @@ class SessionSocket final : private DataSocket::Observer {
     void datagram_received(const Datagram& datagram) override;
     void socket_closed(const std::string& reason) override;
     Result<> require_open() const;
-    DataPath::Request request() const;
+    DataPath::Request request(SocketPolicy policy) const;
+    /// What the policy says of it now: it follows that, or is closed.
+    void follow(const tl::expected<SocketPolicy, Decision>& verdict);
     std::string kept_name() const { return "socket-" + std::to_string(id()); }
     /// The session made it, or got it back from the process before us.
     void use(std::unique_ptr<DataSocket> data, Quota::Share share);
@@ -108,6 +111,7 @@ class Session final : private Interface::User {
         DataPath& data_path;
         FdStore& store;
         Quota& sockets;
+        const Policy& policy;        ///< as it is now
         Milliseconds grace{30'000};  ///< for an owner to come back
         std::function<void(Session&)> on_abandoned;
     };
@@ -128,6 +132,10 @@ class Session final : private Interface::User {
     void orphan();
     /// The owner is back, under this name. Told now: what has waited, or else the present state.
     void resume(const std::string& owner, Observer& observer);
+    /// The policy has changed, and the session is still allowed: its sockets follow, or are closed.
+    void follow_policy();
+    /// The session is not allowed any more: its owner is told so, and it ends.
+    void revoke(const Decision& denial);
     /// Closes the sockets and leaves the interface. The destructor does, too.
     void end();
 
@@ -142,7 +150,7 @@ class Session final : private Interface::User {
     State state() const { return record_.state; }
     const SessionRecord& record() const { return record_; }
 
-    /// `port` 0: any. `id`: the socket's, never used before.
+    /// `port` 0: any. `id`: the socket's, never used before. NotAuthorized: the policy says no.
     Result<SessionSocket*> open_udp(std::uint64_t id, std::uint16_t port, Delivery delivery);
     const std::map<std::uint64_t, std::unique_ptr<SessionSocket>>& sockets() const {
         return sockets_;
@@ -154,6 +162,8 @@ class Session final : private Interface::User {
     void state_reported(const StateReport& report) override;
     void device_removed() override;
     void restore(const SocketRecord& record);
+    /// What the policy says of a socket of ours.
+    tl::expected<SocketPolicy, Decision> judge(std::uint16_t port) const;
     void close_sockets(const std::string& reason);
     void socket_was_closed(std::uint64_t id);
     /// The last report, told or not.

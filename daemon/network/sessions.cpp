@@ -32,20 +32,25 @@ std::string random_token() {
 }  // namespace
 
 Sessions::Sessions(Loop& loop, Interfaces& interfaces, DataPath& data_path, FdStore& store,
-                   Limits limits, Milliseconds grace)
+                   Limits limits, Policy policy, Milliseconds grace)
     : interfaces_(interfaces),
       store_(store),
+      policy_(std::move(policy)),
       session_quota_(limits.sessions_per_uid),
       socket_quota_(limits.sockets_per_uid),
       setting_{.loop = loop,
                .data_path = data_path,
                .store = store,
                .sockets = socket_quota_,
+               .policy = policy_,
                .grace = grace,
-               .on_abandoned = [this](Session& session) { abandoned(session); }} {}
+               .on_abandoned = [this](Session& session) { abandoned(session); }} {
+    data_path.set_extra_networks(policy_.widen.networks);
+}
 
 void Sessions::restore() {
     for (const auto& name : store_.inherited("session-")) restore(name);
+    apply_policy();  // it may be another than the process before us had
 }
 
 void Sessions::restore(const std::string& kept_name) {
@@ -76,6 +81,8 @@ void Sessions::restore(const std::string& kept_name) {
 }
 
 Result<Session*> Sessions::open(const Client& client, const Nic& nic) {
+    if (auto admitted = admit(client, nic.nii); !admitted)
+        return tl::unexpected<Error>(admitted.error());
     const auto interface = interfaces_.find(nic.interface);
     if (!interface) return tl::unexpected<Error>(interface.error());
     if (auto admitted = (*interface)->admits(nic); !admitted)
@@ -96,12 +103,28 @@ Result<Session*> Sessions::open(const Client& client, const Nic& nic) {
     return (sessions_[id] = std::move(session)).get();
 }
 
+Result<> Sessions::admit(const Client& client, std::optional<Nii> interface) const {
+    const auto decision = policy_.may_open(client, interface);
+    if (decision.allowed) return {};
+    log::warning("open_denied", {{"interface", interface ? interface->text() : ""},
+                                 {"client_uid", std::to_string(client.uid)},
+                                 {"client_pid", std::to_string(client.pid)},
+                                 {"client_unit", client.unit},
+                                 {"rule", decision.rule},
+                                 {"reason", decision.reason}});
+    return fail(ErrorCode::not_authorized, explain(decision));
+}
+
 Result<Session*> Sessions::find_orphan(const std::string& token, const Client& client) const {
+    if (auto admitted = admit(client, std::nullopt); !admitted)
+        return tl::unexpected<Error>(admitted.error());
     for (const auto& [id, session] : sessions_) {
         // Which token somebody else's session has cannot be found out here.
         if (session->token() != token || session->client().uid != client.uid) continue;
         if (!session->owner().empty())
             return fail(ErrorCode::busy, "the session's owner is still on the bus");
+        if (auto admitted = admit(client, session->interface().nii()); !admitted)
+            return tl::unexpected<Error>(admitted.error());
         return session.get();
     }
     return fail(ErrorCode::unavailable, "token: no session waits for it");
@@ -117,6 +140,42 @@ std::vector<Session*> Sessions::all() const {
 void Sessions::set_limits(Limits limits) {
     session_quota_.set_limit(limits.sessions_per_uid);
     socket_quota_.set_limit(limits.sockets_per_uid);
+}
+
+void Sessions::set_policy(Policy policy) {
+    policy_ = std::move(policy);
+    setting_.data_path.set_extra_networks(policy_.widen.networks);
+    apply_policy();
+    if (observer_ != nullptr) observer_->policy_changed();
+}
+
+void Sessions::apply_policy() {
+    for (auto* session : all()) {
+        const auto decision = policy_.may_open(session->client(), session->interface().nii());
+        if (decision.allowed) {
+            session->follow_policy();
+            continue;
+        }
+        session->revoke(decision);
+        if (observer_ != nullptr) observer_->session_revoked(*session);
+        sessions_.erase(session->id());
+    }
+}
+
+std::map<std::string, Sessions::Usage> Sessions::usage() const {
+    std::map<std::string, Usage> out;
+    for (const auto& [session_id, session] : sessions_)
+        for (const auto& [id, socket] : session->sockets()) {
+            if (!socket->open()) continue;
+            const auto key = session->client().key();
+            auto& usage = out.try_emplace(key, Usage{.client = session->client()}).first->second;
+            const auto counters = socket->counters();
+            ++usage.sockets;
+            usage.sent += counters.sent;
+            usage.limited += counters.rate_limited;
+            usage.share = setting_.data_path.share(key);
+        }
+    return out;
 }
 
 void Sessions::abandoned(Session& session) {

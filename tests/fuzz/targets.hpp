@@ -18,6 +18,8 @@ using Bytes = std::span<const std::uint8_t>;
 void nic(Bytes input);
 /// A configuration file.
 void configuration(Bytes input);
+/// A file of a policy.
+void policy(Bytes input);
 /// A record of impnet-lease-report, full of what some DHCP server said.
 void lease_report(Bytes input);
 /// A datagram of rtnetlink messages.

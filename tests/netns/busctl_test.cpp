@@ -40,6 +40,7 @@ TEST_CASE("busctl tree shows all objects", "[busctl]") {
           "/org/impnet1\n"
           "/org/impnet1/interface\n"
           "/org/impnet1/interface/eth0\n"
+          "/org/impnet1/policy\n"
           "/org/impnet1/session\n"
           "/org/impnet1/session/1\n"
           "/org/impnet1/socket\n"

@@ -103,6 +103,7 @@ TEST_CASE("live introspection is what the XML files say", "[bus]") {
     const std::map<std::string, std::string> objects{
         {"Manager", "/org/impnet1"},
         {"Interface", "/org/impnet1/interface/eth0"},
+        {"Policy", "/org/impnet1/policy"},
         {"Session", session},
         {"UdpSocket", socket},
     };

@@ -215,9 +215,14 @@ std::vector<Method> methods_of_everybody() {
         {{"/org/impnet1", manager, "GetInfo"}, "", {}},
         {{"/org/impnet1", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"}, "", {}},
         {{"/org/impnet1/interface/eth0", "org.impnet1.Interface", "GetStatistics"}, "", {}},
+        {{"/org/impnet1/policy", "org.impnet1.Policy", "Check"},
+         "a{sv}",
+         {ours + "InvalidArgument"}},
+        {{"/org/impnet1/policy", "org.impnet1.Policy", "GetUsage"}, "", {}},
     };
-    for (const std::string path : {"/org/impnet1", "/org/impnet1/interface/eth0",
-                                   "/org/impnet1/session/1", "/org/impnet1/socket/1"}) {
+    for (const std::string path :
+         {"/org/impnet1", "/org/impnet1/interface/eth0", "/org/impnet1/policy",
+          "/org/impnet1/session/1", "/org/impnet1/socket/1"}) {
         out.push_back({{path, properties, "Get"}, "ss", no_property, or_wrong_types(no_property)});
         out.push_back({{path, properties, "Set"}, "ssv", no_property, or_wrong_types(no_property)});
         out.push_back(

@@ -38,11 +38,13 @@ using impnetd::Datagram;
 using impnetd::DataPath;
 using impnetd::DataSocket;
 using impnetd::Delivery;
+using impnetd::DestinationRule;
 using impnetd::ErrorCode;
 using impnetd::Ipv4;
 using impnetd::Ipv4Network;
 using impnetd::SendResult;
 using impnetd::SocketCounters;
+using impnetd::SocketPolicy;
 using Bytes = std::vector<std::uint8_t>;
 using Milliseconds = std::chrono::milliseconds;
 
@@ -152,7 +154,7 @@ class DataPathScene {
                 .port = port,
                 .delivery = delivery,
                 .client = client,
-                .policy = {}};
+                .policy = policy};
     }
     impnetd::Error open_error(std::uint16_t port, Slot slot = lan0) {
         const auto socket = path().open(request(port, Delivery::signal, slot), log);
@@ -173,6 +175,7 @@ class DataPathScene {
     }
 
     Client client{.uid = 1000, .pid = 1, .groups = {}, .unit = ""};
+    SocketPolicy policy;  ///< of the sockets to come
     SocketLog log;
     std::uint64_t last_id = 0;
 };
@@ -502,6 +505,145 @@ inline void acquire_cases(DataPathScene& scene) {
     }
 }
 
+/// What the policy lets a socket do. The peer's port is 4000.
+inline void policy_cases(DataPathScene& scene) {
+    const Ipv4 peer = DataPathScene::peer();
+    const std::uint16_t peer_port = DataPathScene::peer_port;
+    const Bytes hello = payload(5);
+    const auto rule = [](Ipv4 network, std::uint8_t prefix, bool allow) {
+        return DestinationRule{{network, prefix}, 0, 65535, allow, allow ? "but-this" : "not-this"};
+    };
+    const auto at_ports = [](DestinationRule rule, std::uint16_t first, std::uint16_t last) {
+        rule.first_port = first;
+        rule.last_port = last;
+        return rule;
+    };
+    const auto check_ended_by_rule = [&](DataSocket& socket) {
+        CHECK(socket.counters().denied == 1);
+        CHECK(send_error(socket, peer, peer_port, hello) == ErrorCode::socket_closed);
+        REQUIRE(scene.until([&] { return !scene.log.closings.empty(); }));
+        CHECK(scene.log.closings.size() == 1);
+        CHECK(scene.log.closings.front().find("not-this") != std::string::npos);
+    };
+
+    SECTION("a rule that denies a network closes a socket that sends there, and is named") {
+        scene.policy.destinations = {rule(Ipv4(10, 77, 1, 0), 28, false)};
+        const auto socket = scene.open(2001);
+        CHECK(socket->send(Ipv4(10, 77, 1, 16), peer_port, hello) == SendResult::sent);
+        const auto result = socket->send(peer, peer_port, hello);
+        REQUIRE_FALSE(result);
+        CHECK(result.error().code == ErrorCode::address_not_allowed);
+        CHECK(result.error().message.find("not-this") != std::string::npos);
+        check_ended_by_rule(*socket);
+        CHECK(socket->counters().sent == 1);
+        CHECK(scene.open(2001)->local_port() == 2001);  // the port is free
+    }
+
+    SECTION("a rule that denies ports denies these alone") {
+        scene.policy.destinations = {at_ports(rule(Ipv4(), 0, false), 4001, 4002)};
+        const auto socket = scene.open(2001);
+        for (const std::uint16_t port : {peer_port, std::uint16_t{4003}})
+            CHECK(socket->send(peer, port, hello) == SendResult::sent);
+        CHECK(send_error(*socket, peer, 4002, hello) == ErrorCode::address_not_allowed);
+        check_ended_by_rule(*socket);
+        CHECK(socket->counters().sent == 2);
+    }
+
+    SECTION("a rule that allows is an exception to what follows it, not to what is before it") {
+        scene.policy.destinations = {at_ports(rule(peer, 32, false), 5000, 5000),
+                                     rule(peer, 32, true), rule(Ipv4(), 0, false)};
+        const auto socket = scene.open(2001);
+        CHECK(socket->send(peer, peer_port, hello) == SendResult::sent);
+        CHECK(scene.peer_receives(0));
+        SECTION("before it") {
+            CHECK(send_error(*socket, peer, 5000, hello) == ErrorCode::address_not_allowed);
+        }
+        SECTION("after it") {
+            CHECK(send_error(*socket, DataPathScene::everybody, peer_port, hello) ==
+                  ErrorCode::address_not_allowed);
+        }
+        check_ended_by_rule(*socket);
+    }
+
+    SECTION("as many rules as a socket can have are all followed") {
+        for (std::uint16_t i = 1; i < SocketPolicy::max_destinations; ++i) {
+            const std::uint16_t port = 5000 + i;
+            scene.policy.destinations.push_back(at_ports(rule(Ipv4(), 0, false), port, port));
+        }
+        scene.policy.destinations.push_back(rule(Ipv4(10, 77, 1, 128), 25, false));
+        const auto socket = scene.open(2001);
+        CHECK(socket->send(peer, peer_port, hello) == SendResult::sent);
+        CHECK(send_error(*socket, Ipv4(10, 77, 1, 129), peer_port, hello) ==
+              ErrorCode::address_not_allowed);
+        check_ended_by_rule(*socket);
+    }
+
+    SECTION("a rule opens no address that is not local") {
+        scene.policy.destinations = {rule(Ipv4(), 0, true)};
+        const auto socket = scene.open(2001);
+        CHECK(send_error(*socket, Ipv4(8, 8, 8, 8), 53, hello) == ErrorCode::address_not_allowed);
+        REQUIRE(scene.until([&] { return !scene.log.closings.empty(); }));
+    }
+
+    SECTION("a socket that is open follows a new policy at once") {
+        const auto socket = scene.open(2001);
+        CHECK(socket->send(peer, peer_port, hello) == SendResult::sent);
+        socket->set_policy({{rule(peer, 32, false)}, {}});
+        socket->set_policy({});
+        CHECK(socket->send(peer, peer_port, hello) == SendResult::sent);
+        socket->set_policy({{rule(peer, 32, false)}, {}});
+        CHECK(socket->send(DataPathScene::everybody, peer_port, hello) == SendResult::sent);
+        CHECK(send_error(*socket, peer, peer_port, hello) == ErrorCode::address_not_allowed);
+        check_ended_by_rule(*socket);
+        CHECK(scene.peer_counts() == 3);
+    }
+
+    SECTION("nothing arrives from where a rule lets nothing go") {
+        scene.policy.destinations = {at_ports(rule(peer, 32, false), peer_port, peer_port)};
+        const auto socket = scene.open(2001);
+        scene.peer_sends(0, DataPathScene::ours(), 2001, payload(1));
+        const auto other = scene.open(2002);
+        other->set_policy({});
+        scene.peer_sends(0, DataPathScene::ours(), 2002, payload(2));
+        REQUIRE(scene.received(1));
+        CHECK(scene.log.datagrams.front().data == payload(2));
+        CHECK(socket->counters().received == 0);
+        CHECK(scene.log.closings.empty());
+    }
+}
+
+/// Local address space beside RFC 1918's.
+inline void extra_network_cases(DataPathScene& scene) {
+    const std::uint16_t peer_port = DataPathScene::peer_port;
+    const Bytes hello = payload(5);
+    const Ipv4 ours(100, 64, 1, 2);
+    const Ipv4 other(100, 64, 1, 9);
+
+    SECTION("an address of a further network is local on its subnet, as long as it is one") {
+        scene.set_address(0, Ipv4Network{ours, 24});
+        const auto socket = scene.open(2001);
+        scene.path().set_extra_networks({{Ipv4(172, 15, 0, 0), 16}, {Ipv4(100, 64, 0, 0), 10}});
+        CHECK(socket->send(other, peer_port, hello) == SendResult::sent);
+        CHECK(socket->send(Ipv4(100, 64, 1, 255), peer_port, hello) == SendResult::sent);
+        CHECK(socket->send(Ipv4(100, 64, 2, 9), peer_port, hello) == SendResult::not_connected);
+        CHECK(socket->send(Ipv4(172, 15, 1, 1), peer_port, hello) == SendResult::not_connected);
+        CHECK(scene.log.closings.empty());
+        scene.path().set_extra_networks({});
+        CHECK(send_error(*socket, other, peer_port, hello) == ErrorCode::address_not_allowed);
+        REQUIRE(scene.until([&] { return !scene.log.closings.empty(); }));
+    }
+
+    SECTION("a rule narrows a further network, too") {
+        scene.set_address(0, Ipv4Network{ours, 24});
+        scene.path().set_extra_networks({{Ipv4(100, 64, 0, 0), 10}});
+        scene.policy.destinations = {{{other, 32}, 0, 65535, false, "not-this"}};
+        const auto socket = scene.open(2001);
+        CHECK(socket->send(Ipv4(100, 64, 1, 10), peer_port, hello) == SendResult::sent);
+        CHECK(send_error(*socket, other, peer_port, hello) == ErrorCode::address_not_allowed);
+        scene.path().set_extra_networks({});
+    }
+}
+
 inline void socket_cases(const MakeDataPathScene& make_scene) {
     const auto scene = make_scene();
     exchange_cases(*scene);
@@ -509,6 +651,8 @@ inline void socket_cases(const MakeDataPathScene& make_scene) {
     refusal_cases(*scene);
     limit_cases(*scene);
     acquire_cases(*scene);
+    policy_cases(*scene);
+    extra_network_cases(*scene);
 }
 
 /// A scene with a real network.

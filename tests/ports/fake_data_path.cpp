@@ -24,7 +24,8 @@ class FakeDataPath::Socket final : public DataSocket {
           path_(path),
           in_force_(request.port != 0),
           delivery_(request.delivery),
-          observer_(observer) {
+          observer_(observer),
+          policy_(request.policy) {
         path_.sockets_.push_back(this);
     }
     ~Socket() override { leave(); }
@@ -47,16 +48,17 @@ class FakeDataPath::Socket final : public DataSocket {
     Result<SendResult> send(Ipv4 to, std::uint16_t to_port,
                             const std::vector<std::uint8_t>& data) override {
         if (!end_reason_.empty()) return fail(ErrorCode::socket_closed, end_reason_);
-        const auto& network = path_.interfaces_[slot].network;
-        switch (judge_egress(network, to, to_port, data.size())) {
+        const EgressRules rules = this->rules();
+        switch (judge_egress(rules, to, to_port, data.size())) {
             case EgressVerdict::pass:
                 break;
             case EgressVerdict::not_connected:
                 ++counters_.not_connected;
                 return SendResult::not_connected;
             case EgressVerdict::forbidden_address:
+            case EgressVerdict::denied_by_rule:
                 ++counters_.denied;
-                end("address " + to.text() + " is not allowed");
+                end(reason_of_denial(rules, to, to_port));
                 return fail(ErrorCode::address_not_allowed, end_reason_);
             case EgressVerdict::forbidden_port:
                 ++counters_.denied;
@@ -71,7 +73,7 @@ class FakeDataPath::Socket final : public DataSocket {
         }
         ++counters_.sent;
         in_force_ = true;
-        path_.sent_.push_back({slot, {network->address, port, to, to_port, data}});
+        path_.sent_.push_back({slot, {rules.network->address, port, to, to_port, data}});
         return SendResult::sent;
     }
 
@@ -86,7 +88,7 @@ class FakeDataPath::Socket final : public DataSocket {
 
     void arrive(const Datagram& datagram) {
         if (!in_force_) return;
-        if (!admits_ingress(path_.interfaces_[slot].network, datagram.from, datagram.to)) return;
+        if (!admits_ingress(rules(), datagram.from, datagram.from_port, datagram.to)) return;
         ++counters_.received;
         if (delivery_ == Delivery::signal) observer_.datagram_received(datagram);
     }
@@ -104,6 +106,11 @@ class FakeDataPath::Socket final : public DataSocket {
     const std::string client;
 
   private:
+    EgressRules rules() const {
+        return {.network = path_.interfaces_[slot].network,
+                .extra_networks = path_.extra_networks_,
+                .destinations = policy_.destinations};
+    }
     void leave() {
         end_.reset();
         auto& open = path_.sockets_;
@@ -122,11 +129,12 @@ class FakeDataPath::Socket final : public DataSocket {
 };
 
 FakeDataPath::FakeDataPath(Loop& loop, RateLimit limits)
-    : loop_(loop), limit_(bucket_limit(limits)) {}
+    : loop_(loop), rate_(limits.rate), limit_(bucket_limit(limits)) {}
 
 FakeDataPath::~FakeDataPath() = default;
 
 void FakeDataPath::set_limit(RateLimit limit) {
+    rate_ = limit.rate;
     const impnet_limit next = bucket_limit(limit);
     bucket_.full_at = full_at_after_change(bucket_.full_at, limit_, next, now_);
     limit_ = next;
@@ -176,6 +184,12 @@ FakeDataPath::Socket* FakeDataPath::find(Slot slot, std::uint16_t port) const {
         return socket->slot == slot && socket->port == port;
     });
     return found == sockets_.end() ? nullptr : *found;
+}
+
+double FakeDataPath::share(const std::string& /*client*/) const {
+    std::set<std::string> clients;
+    for (const Socket* socket : sockets_) clients.insert(socket->client);
+    return rate_ / static_cast<double>(std::max<std::size_t>(clients.size(), 1));
 }
 
 void FakeDataPath::arrive(Slot slot, const Datagram& datagram) {

@@ -31,6 +31,7 @@ class FakeDataPath final : public impnetd::DataPath {
     std::string_view name() const override { return "fake"; }
     void set_interface(Slot slot, const impnetd::InterfaceFacts& facts) override;
     void set_limit(impnetd::RateLimit limit) override;
+    double share(const std::string& client) const override;
     void set_extra_networks(const std::vector<impnetd::Ipv4Network>& networks) override {
         extra_networks_ = networks;
     }
@@ -70,6 +71,7 @@ class FakeDataPath final : public impnetd::DataPath {
     impnetd::Loop& loop_;
     bool take_token(const std::string& client);
 
+    double rate_;
     impnet_limit limit_;
     impnet_bucket bucket_{};
     std::map<std::string, impnet_share> shares_;  // by client

@@ -43,6 +43,10 @@ TEST_CASE("what must hold of a configuration holds for the fuzzer's corpus", "[f
     run_corpus("configuration", fuzz::configuration);
 }
 
+TEST_CASE("what must hold of a policy holds for the fuzzer's corpus", "[fuzz]") {
+    run_corpus("policy", fuzz::policy);
+}
+
 TEST_CASE("what must hold of a lease report holds for the fuzzer's corpus", "[fuzz]") {
     run_corpus("lease_report", fuzz::lease_report);
 }

@@ -4,10 +4,13 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include <catch2/catch.hpp>
 
 using impnetd::admits_ingress;
+using impnetd::DestinationRule;
+using impnetd::EgressRules;
 using impnetd::EgressVerdict;
 using impnetd::Ipv4;
 using impnetd::Ipv4Network;
@@ -29,7 +32,7 @@ constexpr Ipv4 neighbour(192, 168, 1, 9);
 constexpr Ipv4 everybody(255, 255, 255, 255);
 
 EgressVerdict to(Ipv4 address, const std::optional<Ipv4Network>& network = home) {
-    return judge_egress(network, address, 2001, 32);
+    return judge_egress({network}, address, 2001, 32);
 }
 
 }  // namespace
@@ -73,26 +76,27 @@ TEST_CASE("All other addresses are forbidden, connected or not", "[policy]") {
 
 TEST_CASE("Ports 0, 67 and 68 are forbidden as destinations", "[policy]") {
     for (const std::uint16_t port : {0, 67, 68}) {
-        CHECK(judge_egress(home, neighbour, port, 1) == EgressVerdict::forbidden_port);
-        CHECK(judge_egress(std::nullopt, neighbour, port, 1) == EgressVerdict::forbidden_port);
+        CHECK(judge_egress({home}, neighbour, port, 1) == EgressVerdict::forbidden_port);
+        CHECK(judge_egress({std::nullopt}, neighbour, port, 1) == EgressVerdict::forbidden_port);
     }
     for (const std::uint16_t port : {1, 53, 66, 69, 1023, 65535}) {
-        CHECK(judge_egress(home, neighbour, port, 1) == EgressVerdict::pass);
+        CHECK(judge_egress({home}, neighbour, port, 1) == EgressVerdict::pass);
     }
 }
 
 TEST_CASE("A datagram carries 0 to 65507 bytes", "[policy]") {
-    CHECK(judge_egress(home, neighbour, 2001, 0) == EgressVerdict::pass);
-    CHECK(judge_egress(home, neighbour, 2001, max_payload) == EgressVerdict::pass);
-    CHECK(judge_egress(home, neighbour, 2001, max_payload + 1) == EgressVerdict::too_large);
-    CHECK(judge_egress(std::nullopt, neighbour, 2001, max_payload + 1) == EgressVerdict::too_large);
+    CHECK(judge_egress({home}, neighbour, 2001, 0) == EgressVerdict::pass);
+    CHECK(judge_egress({home}, neighbour, 2001, max_payload) == EgressVerdict::pass);
+    CHECK(judge_egress({home}, neighbour, 2001, max_payload + 1) == EgressVerdict::too_large);
+    CHECK(judge_egress({std::nullopt}, neighbour, 2001, max_payload + 1) ==
+          EgressVerdict::too_large);
 }
 
 TEST_CASE("What closes the socket is found first, then what is wrong with the call", "[policy]") {
-    CHECK(judge_egress(home, Ipv4(8, 8, 8, 8), 67, max_payload + 1) ==
+    CHECK(judge_egress({home}, Ipv4(8, 8, 8, 8), 67, max_payload + 1) ==
           EgressVerdict::forbidden_address);
-    CHECK(judge_egress(home, home.address, 67, max_payload + 1) == EgressVerdict::forbidden_port);
-    CHECK(judge_egress(home, home.address, 2001, max_payload + 1) == EgressVerdict::too_large);
+    CHECK(judge_egress({home}, home.address, 67, max_payload + 1) == EgressVerdict::forbidden_port);
+    CHECK(judge_egress({home}, home.address, 2001, max_payload + 1) == EgressVerdict::too_large);
 }
 
 TEST_CASE("Subnets of every size keep their edges", "[policy]") {
@@ -149,4 +153,70 @@ TEST_CASE("Nobody can make a program lose its socket by what it answers to", "[p
         CHECK_FALSE((network.broadcast() &&
                      admits_ingress(network, *network.broadcast(), network.address)));
     }
+}
+
+TEST_CASE("Further networks count as local address space, on the subnet only", "[policy]") {
+    const std::vector<Ipv4Network> extra{{Ipv4(100, 64, 0, 0), 10}};
+    const Ipv4Network here{Ipv4(100, 64, 1, 7), 24};
+    const auto judge = [&](const std::optional<Ipv4Network>& network, Ipv4 address) {
+        return judge_egress({.network = network, .extra_networks = extra}, address, 2001, 32);
+    };
+    CHECK(judge(here, Ipv4(100, 64, 1, 9)) == EgressVerdict::pass);
+    CHECK(judge(here, Ipv4(100, 64, 1, 255)) == EgressVerdict::pass);
+    CHECK(judge(here, Ipv4(100, 64, 2, 9)) == EgressVerdict::not_connected);
+    CHECK(judge(home, Ipv4(100, 64, 1, 9)) == EgressVerdict::not_connected);
+    CHECK(judge(std::nullopt, Ipv4(100, 64, 1, 9)) == EgressVerdict::not_connected);
+    CHECK(judge(here, here.address) == EgressVerdict::not_connected);
+    CHECK(judge(here, Ipv4(100, 64, 1, 0)) == EgressVerdict::forbidden_address);
+    CHECK(judge(here, Ipv4(100, 63, 255, 255)) == EgressVerdict::forbidden_address);
+    CHECK(judge(here, Ipv4(100, 128, 0, 0)) == EgressVerdict::forbidden_address);
+    CHECK(to(Ipv4(100, 64, 1, 9), here) == EgressVerdict::forbidden_address);
+}
+
+namespace {
+
+const std::vector<DestinationRule> few_printers{
+    {{neighbour, 32}, 0, 65535, true, "the-good-one"},
+    {{Ipv4(192, 168, 1, 0), 28}, 9100, 9102, false, "no-printers"},
+};
+
+}  // namespace
+
+TEST_CASE("The first rule that fits address and port decides", "[policy]") {
+    const EgressRules rules{.network = home, .destinations = few_printers};
+    const auto judge = [&](Ipv4 address, std::uint16_t port) {
+        return judge_egress(rules, address, port, 32);
+    };
+    const Ipv4 printer(192, 168, 1, 15);
+    CHECK(judge(printer, 9099) == EgressVerdict::pass);
+    CHECK(judge(printer, 9100) == EgressVerdict::denied_by_rule);
+    CHECK(judge(printer, 9102) == EgressVerdict::denied_by_rule);
+    CHECK(judge(printer, 9103) == EgressVerdict::pass);
+    CHECK(judge(Ipv4(192, 168, 1, 16), 9100) == EgressVerdict::pass);
+    CHECK(judge(neighbour, 9100) == EgressVerdict::pass);
+    CHECK(judge(everybody, 9100) == EgressVerdict::pass);
+    CHECK(reason_of_denial(rules, printer, 9100) ==
+          "address 192.168.1.15 with port 9100 is not allowed by the rule no-printers");
+    CHECK(reason_of_denial(rules, Ipv4(8, 8, 8, 8), 9100) == "address 8.8.8.8 is not allowed");
+}
+
+TEST_CASE("A rule that denies closes the socket, whatever else is wrong", "[policy]") {
+    const std::vector<DestinationRule> none{{{Ipv4(), 0}, 0, 65535, false, "none"}};
+    for (const auto& network : {std::optional(home), std::optional<Ipv4Network>()}) {
+        const EgressRules rules{.network = network, .destinations = none};
+        CHECK(judge_egress(rules, neighbour, 67, max_payload + 1) == EgressVerdict::denied_by_rule);
+        CHECK(judge_egress(rules, everybody, 0, 1) == EgressVerdict::denied_by_rule);
+        CHECK(judge_egress(rules, Ipv4(10, 0, 0, 1), 1, 1) == EgressVerdict::denied_by_rule);
+        // The base comes before all rules.
+        CHECK(judge_egress(rules, Ipv4(8, 8, 8, 8), 1, 1) == EgressVerdict::forbidden_address);
+    }
+}
+
+TEST_CASE("Nothing arrives from where a rule lets nothing go", "[policy]") {
+    const EgressRules rules{.network = home, .destinations = few_printers};
+    const Ipv4 printer(192, 168, 1, 15);
+    CHECK_FALSE(admits_ingress(rules, printer, 9100, home.address));
+    CHECK(admits_ingress(rules, printer, 9099, home.address));
+    CHECK(admits_ingress(rules, neighbour, 9100, home.address));
+    CHECK_FALSE(admits_ingress(rules, Ipv4(192, 168, 2, 9), 9099, home.address));
 }

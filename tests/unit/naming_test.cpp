@@ -7,8 +7,6 @@
 
 #include <catch2/catch.hpp>
 
-#include "core/admission.hpp"
-
 using namespace impnetd;
 
 namespace {
@@ -114,16 +112,4 @@ TEST_CASE("two devices never have one identifier") {
     Naming naming({by_path}, wired);
     REQUIRE(naming.name(card(2, "a", 1, "usb-1-1:1.0")) == eth(0));
     CHECK_FALSE(naming.name(card(3, "b", 2, "usb-1-1:1.0")));
-}
-
-TEST_CASE("root and the group's members are admitted, others are told the rule") {
-    Client client;
-    client.uid = 0;
-    CHECK(admit(client, std::nullopt) == Decision{true, "root"});
-    client.uid = 1000;
-    client.groups = {1000, 27, 990};
-    CHECK(admit(client, 990) == Decision{true, "group impnet"});
-    CHECK_FALSE(admit(client, 991).allowed);
-    CHECK_FALSE(admit(client, std::nullopt).allowed);
-    CHECK(admit(client, 991).rule == "default: only root and members of the group impnet");
 }

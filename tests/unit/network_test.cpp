@@ -72,6 +72,13 @@ Nic with_address() {
     return nic;
 }
 
+/// Lets one user open.
+Policy allowing(uid_t user) {
+    Policy policy;
+    policy.widen.users = {user};
+    return policy;
+}
+
 /// A daemon without a bus: eth0 is the device lan0, managed unless said otherwise.
 struct World {
     Loop loop{[](std::string_view what) { FAIL(what); }};
@@ -86,7 +93,7 @@ struct World {
     Client client;
 
     explicit World(bool managed = true, bool always_on = false, Sessions::Limits limits = {},
-                   Milliseconds linger = 0ms)
+                   Milliseconds linger = 0ms, Policy policy = allowing(1000))
         : notify(loop, ""), store(notify) {
         InterfaceRule rule;
         rule.device = "lan0";
@@ -107,7 +114,8 @@ struct World {
                     },
                     ethernet::Timing{}, "host", before);
             });
-        sessions = std::make_unique<Sessions>(loop, *interfaces, data_path, store, limits);
+        sessions = std::make_unique<Sessions>(loop, *interfaces, data_path, store, limits,
+                                              std::move(policy));
         lan0 = links.add("lan0", "");
         interfaces->start();
         client.uid = 1000;
@@ -398,7 +406,7 @@ TEST_CASE("sessions and sockets are limited for each user, exactly") {
     for (auto& one : told) world.open(one);
     CHECK(world.sessions->open(world.client, plain()).error().code == ErrorCode::limit_exceeded);
     Client other;
-    other.uid = 1001;
+    other.uid = 0;
     const auto foreign = world.sessions->open(other, plain());
     REQUIRE(foreign);
 
@@ -492,4 +500,165 @@ TEST_CASE("an answer of the kernel that a newer question has overtaken does not 
     world.dhcp->grant(lease());
     world.settle();
     CHECK(told.steps.back() == Step{201, 1});
+}
+
+// --- The policy ---------------------------------------------------------------------------------
+
+namespace {
+
+PolicyRule denying(const std::string& name) {
+    PolicyRule rule;
+    rule.name = name;
+    rule.place = "10.toml:1";
+    return rule;
+}
+
+/// Who is allowed by `allowing(1000)`, and these rules.
+Policy with_rules(std::vector<PolicyRule> rules) {
+    auto policy = allowing(1000);
+    policy.rules = std::move(rules);
+    return policy;
+}
+
+struct SessionsTold final : Sessions::Observer {
+    std::vector<std::uint64_t> revoked;
+    unsigned policies = 0;
+
+    void session_abandoned(Session&) override { FAIL("abandoned"); }
+    void session_revoked(Session& session) override { revoked.push_back(session.id()); }
+    void policy_changed() override { ++policies; }
+};
+
+}  // namespace
+
+TEST_CASE("the policy is asked before a session and before a socket is opened", "[policy]") {
+    auto elsewhere = denying("no-eth0");
+    elsewhere.users = {0};
+    auto port = denying("no-port");
+    port.ports = {{2001, 2001}};
+    World world(true, false, {}, 0ms, with_rules({elsewhere, port}));
+    Told told;
+    auto& session = world.open(told);
+    const auto denied = session.open_udp(1, 2001, Delivery::signal);
+    REQUIRE_FALSE(denied);
+    CHECK(denied.error() ==
+          Error{ErrorCode::not_authorized, "not allowed by the rule no-port: denied at 10.toml:1"});
+    CHECK(session.open_udp(2, 2002, Delivery::signal));
+    CHECK(world.data_path.open_ports(world.eth0().slot()) == std::vector<std::uint16_t>{2002});
+
+    const auto root = world.sessions->open(Client{}, plain());
+    REQUIRE_FALSE(root);
+    CHECK(root.error() ==
+          Error{ErrorCode::not_authorized, "not allowed by the rule no-eth0: denied at 10.toml:1"});
+    Client stranger;
+    stranger.uid = 1001;
+    CHECK(world.sessions->open(stranger, plain()).error().code == ErrorCode::not_authorized);
+    // Whom no policy lets in learns nothing of what there is.
+    CHECK(world.sessions->open(stranger, plain("eth7")).error().code == ErrorCode::not_authorized);
+    CHECK(world.sessions->find_orphan("token", stranger).error().code == ErrorCode::not_authorized);
+}
+
+TEST_CASE("another policy closes sockets that it does not allow, and the rest follow it",
+          "[policy]") {
+    World world;
+    SessionsTold sessions_told;
+    world.sessions->observe(&sessions_told);
+    Told told;
+    world.connect(told);
+    auto& session = **world.sessions->open(world.client, plain());
+    auto* revoked = *session.open_udp(1, 2001, Delivery::signal);
+    auto* narrowed = *session.open_udp(2, 2002, Delivery::signal);
+    SocketTold revoked_told;
+    SocketTold narrowed_told;
+    revoked->observe(&revoked_told);
+    narrowed->observe(&narrowed_told);
+    auto port = denying("no-port");
+    port.ports = {{2001, 2001}};
+    auto printers = denying("no-printers");
+    printers.destination_ports = {{9100, 9100}};
+    world.sessions->set_policy(with_rules({port, printers}));
+    CHECK(sessions_told.policies == 1);
+    CHECK(sessions_told.revoked.empty());
+    CHECK(revoked_told.closed ==
+          std::vector<std::string>{"not allowed by the rule no-port: denied at 10.toml:1"});
+    CHECK(world.data_path.open_ports(world.eth0().slot()) == std::vector<std::uint16_t>{2002});
+    CHECK(revoked->send("10.77.1.1", 9101, {}).error().code == ErrorCode::socket_closed);
+    CHECK(narrowed->send("10.77.1.1", 9101, {}) == SendResult::sent);
+    CHECK(narrowed->send("10.77.1.1", 9100, {}).error().code == ErrorCode::address_not_allowed);
+    world.settle();
+    REQUIRE(narrowed_told.closed.size() == 1);
+    CHECK(narrowed_told.closed.front().find("no-printers") != std::string::npos);
+}
+
+TEST_CASE("another policy ends sessions that it does not allow, and says so", "[policy]") {
+    World world;
+    SessionsTold sessions_told;
+    world.sessions->observe(&sessions_told);
+    Told told;
+    Told other;
+    world.connect(told);
+    auto& session = **world.sessions->open(Client{}, plain());  // root's
+    session.begin(":1.8", other);
+    world.settle();
+    other.steps.clear();
+    auto* socket = *session.open_udp(1, 2001, Delivery::signal);
+    SocketTold socket_told;
+    socket->observe(&socket_told);
+    const auto id = session.id();
+    auto rule = denying("no-root");
+    rule.users = {0};
+    world.sessions->set_policy(with_rules({rule}));
+    const std::string reason = "not allowed by the rule no-root: denied at 10.toml:1";
+    CHECK(sessions_told.revoked == std::vector{id});
+    CHECK(socket_told.closed == std::vector{reason});
+    CHECK(other.steps == Steps{{1, -1}});
+    CHECK(other.reasons.back() == reason);
+    CHECK(world.sessions->all().size() == 1);
+    CHECK(world.eth0().sessions() == 1);
+    CHECK(world.data_path.open_ports(world.eth0().slot()).empty());
+}
+
+TEST_CASE("further networks are in force with their policy", "[policy]") {
+    World world(false);
+    world.links.power(world.lan0, true);
+    world.links.add_address(world.lan0, {Ipv4(100, 64, 1, 7), 24});
+    Told told;
+    auto& session = world.open(told);
+    auto* first = *session.open_udp(1, 2001, Delivery::signal);
+    CHECK(first->send("100.64.1.9", 3000, {}).error().code == ErrorCode::address_not_allowed);
+    auto policy = allowing(1000);
+    policy.widen.networks = {{Ipv4(100, 64, 0, 0), 10}};
+    world.sessions->set_policy(policy);
+    world.settle();
+    auto* second = *session.open_udp(2, 2001, Delivery::signal);
+    CHECK(second->send("100.64.1.9", 3000, {}) == SendResult::sent);
+    world.sessions->set_policy(allowing(1000));
+    CHECK(second->send("100.64.1.9", 3000, {}).error().code == ErrorCode::address_not_allowed);
+}
+
+TEST_CASE("what clients' open sockets did is summed up by client", "[policy]") {
+    World world;
+    Told told;
+    world.connect(told);
+    auto& one = **world.sessions->open(world.client, plain());
+    auto& another = **world.sessions->open(world.client, plain());
+    auto& of_root = **world.sessions->open(Client{}, plain());
+    CHECK(world.sessions->usage().empty());
+    for (std::uint64_t id = 1; id <= 2; ++id) {
+        auto* socket = *one.open_udp(id, 0, Delivery::signal);
+        for (std::uint64_t i = 0; i < id; ++i)
+            CHECK(socket->send("10.77.1.1", 3000, {}) == SendResult::sent);
+    }
+    auto* last = *another.open_udp(3, 0, Delivery::signal);
+    CHECK(world.sessions->usage().at("uid:1000").share == 25.0);
+    CHECK(of_root.open_udp(4, 0, Delivery::signal));
+    while (last->send("10.77.1.1", 3000, {}) == SendResult::sent) continue;
+    const auto usage = world.sessions->usage();
+    REQUIRE(usage.size() == 2);
+    CHECK(usage.at("uid:1000").sockets == 3);
+    CHECK(usage.at("uid:1000").sent == 99);  // one is held back for root, who is quiet
+    CHECK(usage.at("uid:1000").limited == 1);
+    CHECK(usage.at("uid:1000").share == 12.5);
+    CHECK(usage.at("uid:0").sockets == 1);
+    CHECK(usage.at("uid:0").sent == 0);
 }

@@ -17,6 +17,7 @@ SessionRecord full_record() {
     record.token = "00112233445566778899aabbccddeeff";
     record.client.uid = 1000;
     record.client.pid = 4711;
+    record.client.groups = {1000, 990};
     record.client.unit = "echo.service";
     record.nic.interface = "wifi";
     record.nic.nii = {InterfaceClass::wifi, 0};

@@ -100,6 +100,7 @@ void KernelPath::set_interface(Slot slot, const InterfaceFacts& facts) {
 }
 
 void KernelPath::set_limit(RateLimit limit) {
+    rate_ = limit.rate;
     programs_->set_limit(bucket_limit(limit));
 }
 

@@ -6,6 +6,7 @@
 // `make` says what, and there is the relay.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -41,6 +42,9 @@ class KernelPath final : public DataPath, private kernel::KernelSocket::Owner {
     void set_interface(Slot slot, const InterfaceFacts& facts) override;
     void set_limit(RateLimit limit) override;
     void set_extra_networks(const std::vector<Ipv4Network>& networks) override;
+    double share(const std::string& /*client*/) const override {
+        return rate_ / std::max<double>(clients_.count(), 1);
+    }
     Result<std::unique_ptr<DataSocket>> open(const Request& request,
                                              DataSocket::Observer& observer) override;
     Result<std::unique_ptr<DataSocket>> adopt(const Request& request,
@@ -64,6 +68,7 @@ class KernelPath final : public DataPath, private kernel::KernelSocket::Owner {
 
     Loop& loop_;
     int ttl_;
+    double rate_ = 0;
     kernel::ControlGroup group_;
     std::unique_ptr<kernel::Programs> programs_;
     kernel::SocketSource source_;

@@ -22,10 +22,6 @@ namespace {
 /// As many datagrams are read before others get their turn.
 constexpr int arrivals_at_once = 64;
 
-std::string not_allowed(Ipv4 address) {
-    return "address " + address.text() + " is not allowed";
-}
-
 /// The send buffer is full, or (ENOBUFS) too full for all fragments of a large datagram; or the
 /// rate limit.
 bool is_full(int error) {
@@ -151,7 +147,7 @@ Result<SendResult> KernelSocket::send(Ipv4 to, std::uint16_t port,
     const auto network = this->network();
     if (data.size() > max_payload) {
         // The kernel would look at the size first. What is refused anyway needs no payload.
-        if (judge_egress(network, to, port, data.size()) == EgressVerdict::too_large)
+        if (judge_egress(egress_rules(), to, port, data.size()) == EgressVerdict::too_large)
             return too_large();
     }
     const auto& sent = data.size() > max_payload ? std::vector<std::uint8_t>() : data;
@@ -164,11 +160,11 @@ Result<SendResult> KernelSocket::send(Ipv4 to, std::uint16_t port,
     if (is_full(error)) return SendResult::would_block;
     switch (error) {
         case EACCES:
-            revoke(not_allowed(to));
-            return fail(ErrorCode::address_not_allowed, not_allowed(to));
+            revoke(reason_of_denial(egress_rules(), to, port));
+            return fail(ErrorCode::address_not_allowed, end_reason_);
         case EINVAL:
             // Else an address that is on its way out: the kernel does not know it any more.
-            if (judge_egress(network, to, port, 0) != EgressVerdict::forbidden_port) break;
+            if (judge_egress(egress_rules(), to, port, 0) != EgressVerdict::forbidden_port) break;
             if (port == 0) ++unseen_denials_;
             return fail(ErrorCode::invalid_argument,
                         "port " + std::to_string(port) + " is not allowed as a destination");
@@ -185,6 +181,12 @@ Result<SendResult> KernelSocket::send(Ipv4 to, std::uint16_t port,
 /// Nothing while the device is not the one that the socket is bound to.
 std::optional<Ipv4Network> KernelSocket::network() const {
     return facts_.ifindex == udp_.ifindex() ? facts_.network : std::nullopt;
+}
+
+EgressRules KernelSocket::egress_rules() const {
+    return {.network = network(),
+            .extra_networks = shared_.extra_networks,
+            .destinations = policy_.destinations};
 }
 
 // --- What arrives for the daemon to tell -------------------------------------------------------
@@ -207,8 +209,9 @@ void KernelSocket::read_arrivals() {
         if (size < 0) return;
         const auto to = destination(message);
         const auto sender = Ipv4::from_network_order(from.sin_addr.s_addr);
-        // The ingress program has passed it. Since then the interface may have got another address.
-        if (!to || !admits_ingress(network(), sender, *to)) continue;
+        // The ingress program has passed it. Since then the interface may have got another address,
+        // or the socket another policy.
+        if (!to || !admits_ingress(egress_rules(), sender, ntohs(from.sin_port), *to)) continue;
         observer_.datagram_received(
             {.from = sender,
              .from_port = ntohs(from.sin_port),
@@ -221,8 +224,8 @@ void KernelSocket::read_arrivals() {
 
 // --- The end -----------------------------------------------------------------------------------
 
-void KernelSocket::killed(Ipv4 address, std::uint16_t /*port*/) {
-    if (end_reason_.empty()) revoke(not_allowed(address));
+void KernelSocket::killed(Ipv4 address, std::uint16_t port) {
+    if (end_reason_.empty()) revoke(reason_of_denial(egress_rules(), address, port));
 }
 
 void KernelSocket::revoke(const std::string& reason) {

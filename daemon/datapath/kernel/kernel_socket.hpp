@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/data_path.hpp"
+#include "core/datagram_policy.hpp"
 #include "datapath/kernel/clients.hpp"
 #include "datapath/kernel/programs.hpp"
 #include "datapath/udp_socket.hpp"
@@ -64,6 +65,7 @@ class KernelSocket final : public DataSocket {
 
   private:
     std::optional<Ipv4Network> network() const;
+    EgressRules egress_rules() const;
     void read_arrivals();
     /// Ends it because its holder broke a rule.
     void revoke(const std::string& reason);

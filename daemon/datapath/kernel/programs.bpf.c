@@ -440,6 +440,12 @@ int impnet_ingress(struct __sk_buff *skb)
     if (ip->daddr != facts->address && ip->daddr != 0xffffffff &&
         !(facts->broadcast && ip->daddr == facts->broadcast))
         goto unheard;
+    if (order->destinations_count) {
+        __be16 from = 0;
+        if (bpf_skb_load_bytes(skb, ip->ihl * 4, &from, sizeof(from)) ||
+            !is_allowed_by_rules(order, ip->saddr, bpf_ntohs(from)))
+            goto unheard;
+    }
     count(&account->received);
     return 1;
 

@@ -33,6 +33,7 @@ Relay::Relay(Loop& loop, Options options)
     : loop_(loop),
       ttl_(options.ttl),
       ledger_(std::move(options.ledger)),
+      rate_(options.limits.rate),
       limiter_(options.limits, options.clock ? std::move(options.clock) : monotonic_nanoseconds,
                ledger_.limiter()) {}
 

@@ -4,9 +4,12 @@
 // the rules itself. It needs nothing but sockets.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -35,9 +38,16 @@ class Relay final : public DataPath {
 
     std::string_view name() const override { return "relay"; }
     void set_interface(Slot slot, const InterfaceFacts& facts) override;
-    void set_limit(RateLimit limit) override { limiter_.set_limit(limit); }
+    void set_limit(RateLimit limit) override {
+        rate_ = limit.rate;
+        limiter_.set_limit(limit);
+    }
     void set_extra_networks(const std::vector<Ipv4Network>& networks) override {
         extra_networks_ = networks;
+    }
+    double share(const std::string& /*client*/) const override {
+        return rate_ /
+               static_cast<double>(std::max<std::size_t>(limiter_.clients_with_a_socket(), 1));
     }
     Result<std::unique_ptr<DataSocket>> open(const Request& request,
                                              DataSocket::Observer& observer) override;
@@ -51,12 +61,14 @@ class Relay final : public DataPath {
 
   private:
     relay::RelaySocket::Shared shared() {
-        return {.loop = loop_, .limiter = limiter_, .batch = batch_};
+        return {
+            .loop = loop_, .limiter = limiter_, .batch = batch_, .extra_networks = extra_networks_};
     }
 
     Loop& loop_;
     int ttl_;
     relay::Ledger ledger_;
+    double rate_;
     Limiter limiter_;
     relay::Batch batch_;
     std::vector<Ipv4Network> extra_networks_;

@@ -37,6 +37,7 @@ impnet_relay_verdict verdict_of(EgressVerdict verdict) {
         case EgressVerdict::not_connected:
             return IMPNET_RELAY_NOT_CONNECTED;
         case EgressVerdict::forbidden_address:
+        case EgressVerdict::denied_by_rule:
             return IMPNET_RELAY_ADDRESS_NOT_ALLOWED;
         case EgressVerdict::forbidden_port:
             return IMPNET_RELAY_INVALID_PORT;
@@ -75,10 +76,6 @@ constexpr const char* closed_by_holder = "closed by its holder";
 /// device has just gone and the news of it is on its way to us; or a firewall of the host said no.
 impnet_relay_verdict verdict_of_errno(int error) {
     return error == EMSGSIZE ? IMPNET_RELAY_TOO_LARGE : IMPNET_RELAY_NOT_CONNECTED;
-}
-
-std::string not_allowed(Ipv4 address) {
-    return "address " + address.text() + " is not allowed";
 }
 
 }  // namespace
@@ -260,7 +257,8 @@ std::size_t RelaySocket::take_for_listed(Judged& judged) {
 
 RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
     Batch& batch = shared_.batch;
-    const std::optional<Ipv4Network> network = this->network();
+    const EgressRules rules = egress_rules();
+    const auto& network = rules.network;
     batch.begin_list(network ? PacketOrigin(udp_.ifindex(), network->address) : PacketOrigin());
     Judged judged;
     while (judged.count < count && judged.end_reason.empty()) {
@@ -274,14 +272,14 @@ RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
             break;
         }
         const EgressVerdict verdict =
-            judge_egress(network, request->peer, request->peer_port, frame.size() - header_size);
+            judge_egress(rules, request->peer, request->peer_port, frame.size() - header_size);
         judged.verdicts[judged.count++] = {request->sequence, verdict_of(verdict)};
         if (verdict == EgressVerdict::pass) {
             judged.passed[batch.listed()] = slot;
             batch.list_datagram(slot, request->peer, request->peer_port);
         }
-        if (verdict == EgressVerdict::forbidden_address) {
-            judged.end_reason = not_allowed(request->peer);
+        if (judged.verdicts[slot].value == IMPNET_RELAY_ADDRESS_NOT_ALLOWED) {
+            judged.end_reason = reason_of_denial(rules, request->peer, request->peer_port);
         }
     }
     return judged;
@@ -369,14 +367,14 @@ void RelaySocket::tell_resumed() {
 Result<SendResult> RelaySocket::send(Ipv4 to, std::uint16_t port,
                                      const std::vector<std::uint8_t>& data) {
     if (!end_reason_.empty()) return fail(ErrorCode::socket_closed, end_reason_);
-    const std::optional<Ipv4Network> network = this->network();
-    impnet_relay_verdict verdict = verdict_of(judge_egress(network, to, port, data.size()));
+    const EgressRules rules = egress_rules();
+    impnet_relay_verdict verdict = verdict_of(judge_egress(rules, to, port, data.size()));
     if (verdict == IMPNET_RELAY_SENT) {
         if (rate_.take() != 0) {
             verdict = IMPNET_RELAY_WOULD_BLOCK;
         } else {
             udp_.set_deaf(false);
-            const int error = udp_.send(network->address, to, port, data);
+            const int error = udp_.send(rules.network->address, to, port, data);
             if (error != 0) {
                 verdict = is_full(error) ? IMPNET_RELAY_WOULD_BLOCK : verdict_of_errno(error);
                 rate_.give_back(1);
@@ -402,8 +400,9 @@ Result<SendResult> RelaySocket::send(Ipv4 to, std::uint16_t port,
         case IMPNET_RELAY_ADDRESS_NOT_ALLOWED:
             break;
     }
-    revoke(not_allowed(to));
-    return fail(ErrorCode::address_not_allowed, not_allowed(to));
+    const std::string reason = reason_of_denial(rules, to, port);
+    revoke(reason);
+    return fail(ErrorCode::address_not_allowed, reason);
 }
 
 void RelaySocket::count(impnet_relay_verdict verdict) {
@@ -435,11 +434,12 @@ void RelaySocket::read_arrivals() {
     Batch& batch = shared_.batch;
     const std::size_t count = batch.receive_datagrams(udp_.fd()).count;
     batch.begin_list();
+    const EgressRules rules = egress_rules();
     const std::weak_ptr<const bool> alive = alive_;
     for (std::size_t slot = 0; slot < count; ++slot) {
         const Batch::Arrival arrival = batch.arrival(slot);
         if (arrival.ifindex != udp_.ifindex() ||
-            !admits_ingress(network(), arrival.from, arrival.to)) {
+            !admits_ingress(rules, arrival.from, arrival.from_port, arrival.to)) {
             continue;
         }
         if (delivery_ == Delivery::signal) {
@@ -493,6 +493,12 @@ bool RelaySocket::client_has_room() const {
 /// that came later is another.
 std::optional<Ipv4Network> RelaySocket::network() const {
     return facts_.ifindex == udp_.ifindex() ? facts_.network : std::nullopt;
+}
+
+EgressRules RelaySocket::egress_rules() const {
+    return {.network = network(),
+            .extra_networks = shared_.extra_networks,
+            .destinations = policy_.destinations};
 }
 
 void RelaySocket::revoke(const std::string& reason) {

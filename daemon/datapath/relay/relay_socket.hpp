@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "core/data_path.hpp"
+#include "core/datagram_policy.hpp"
 #include "datapath/limiter.hpp"
 #include "datapath/relay/batch.hpp"
 #include "datapath/relay/frame.hpp"
@@ -39,6 +40,7 @@ class RelaySocket final : public DataSocket {
         Loop& loop;
         Limiter& limiter;
         Batch& batch;
+        const std::vector<Ipv4Network>& extra_networks;  // as they are now
     };
 
     /// `facts` are the interface's, always as they are now; they outlive the socket.
@@ -91,6 +93,7 @@ class RelaySocket final : public DataSocket {
     bool client_has_room() const;
 
     std::optional<Ipv4Network> network() const;
+    EgressRules egress_rules() const;
     /// Ends it because the client broke a rule.
     void revoke(const std::string& reason);
     void end(std::string reason);
