@@ -64,7 +64,7 @@ constexpr std::array<std::size_t, 3> sizes{32, 512, 1400};
 constexpr std::array<double, 3> rates{50'000, 150'000, 300'000};
 constexpr Time turn = 40ms;
 constexpr Time warming = 5ms;
-constexpr rlim_t descriptors = 100'000;
+constexpr rlim_t descriptors = 100'000;  // of a process, if that many may be had
 
 double processor_seconds(clockid_t clock) {
     timespec now{};
@@ -561,6 +561,13 @@ double kernel_kib() {
     return out;
 }
 
+/// The relay's daemon has two descriptors for each.
+int most_sockets() {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    return static_cast<int>((std::min(limit.rlim_cur, descriptors) - 500) / 2);
+}
+
 void print_memory_row(const std::string& name, int count, double daemon, double daemon_each,
                       double program_each, double kernel_each) {
     std::printf("%-22s %8d  %12s  %12s  %12s  %12s\n", name.c_str(), count,
@@ -583,7 +590,8 @@ void print_memory(bool quick) {
         const double daemon_before = daemon();
         const double own_before = resident_kib(::getpid());
         const double kernel_before = kernel_kib();
-        for (const int count : counts) {
+        for (const int wanted : counts) {
+            const int count = std::min(wanted, most_sockets());
             const auto visit = host.lan().host.enter();
             while (plain.size() + sockets.size() < static_cast<std::size_t>(count)) {
                 if (!connected) {
@@ -605,8 +613,12 @@ void print_memory(bool quick) {
 }
 
 int measure(const Settings& settings) {
-    const rlimit limit{descriptors, descriptors};
-    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) std::perror("the limit of descriptors");
+    rlimit limit{descriptors, descriptors};
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {  // in a container, perhaps
+        ::getrlimit(RLIMIT_NOFILE, &limit);
+        limit.rlim_cur = limit.rlim_max;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
     // Others may build something meanwhile.
     if (::setpriority(PRIO_PROCESS, 0, -5) != 0) std::perror("setpriority");
     run_on_last_processor(0);
