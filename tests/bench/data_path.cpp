@@ -56,7 +56,7 @@ namespace bench {
 namespace {
 
 struct Settings {
-    int runs = 18;
+    int runs = 16;
     bool quick = false;
 };
 
