@@ -128,6 +128,7 @@ int run(const Options& options, const Configuration& config) noexcept {
     Sessions sessions(loop, interfaces, data_path, store, limits_of(config));
     sessions.restore();
     interfaces.start();  // before the bus: what is always on need not wait for it
+    end_unclaimed_sockets(store);
     store.drop_rest();
 
     Reload reload(loop, {notify, interfaces, sessions, data_path}, options.config, config);
