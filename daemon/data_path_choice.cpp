@@ -6,6 +6,7 @@
 
 #include "datapath/kernel/kernel_path.hpp"
 #include "datapath/relay/relay.hpp"
+#include "datapath/udp_socket.hpp"
 #include "log/log.hpp"
 
 namespace impnetd {
@@ -66,6 +67,13 @@ Result<std::unique_ptr<DataPath>> choose_data_path(Loop& loop, FdStore& store,
         log::warning("kernel_path_unavailable", {{"reason", kernel.error().message}});
     }
     return make_relay(loop, store, config);
+}
+
+void end_unclaimed_sockets(FdStore& store) {
+    for (const auto& name : store.inherited("socket-")) {
+        for (auto& fd : store.take(name)) UdpSocket::end(std::move(fd));
+        store.drop(name);
+    }
 }
 
 }  // namespace impnetd

@@ -21,4 +21,8 @@ Result<std::unique_ptr<DataPath>> choose_data_path(Loop& loop, FdStore& store,
                                                    const Configuration& config,
                                                    const std::string& own_directory);
 
+/// Ends those sockets of the process before us that no session goes on with: before the store is
+/// told to drop what nobody takes. Their clients hold them still.
+void end_unclaimed_sockets(FdStore& store);
+
 }  // namespace impnetd

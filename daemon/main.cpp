@@ -121,6 +121,7 @@ int run(const Options& options, const Configuration& config, const Policy& polic
     Sessions sessions(loop, interfaces, data_path, store, limits_of(config), policy);
     sessions.restore();
     interfaces.start();  // before the bus: what is always on need not wait for it
+    end_unclaimed_sockets(store);
     store.drop_rest();
 
     Reload reload(loop, {notify, interfaces, sessions, data_path}, options.config, config);

@@ -54,7 +54,7 @@ SessionObject::SessionObject(sdbus::IConnection& connection, Sessions& sessions,
       attention_(connection) {
     registerAdaptor();
     for (const auto& [id, socket] : session.sockets())
-        if (socket->open()) publish(*socket);
+        if (socket->open() || socket->ended_untold()) publish(*socket);
 }
 
 SessionObject::~SessionObject() {

@@ -59,6 +59,25 @@ std::uint16_t bound_port(int fd) {
     return ntohs(local.sin_port);
 }
 
+int domain(int fd) {
+    int value = -1;
+    socklen_t size = sizeof(value);
+    ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &value, &size);
+    return value;
+}
+
+/// Nothing more can arrive, so this ends.
+void drain(int fd) {
+    while (::recv(fd, nullptr, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0) continue;
+}
+
+/// A copy of the socket goes on holding the port, of another device. The loopback device is none
+/// that has a name in the configuration. Needs CAP_NET_RAW, since the socket has a device already.
+void leave_port(int fd) {
+    constexpr std::string_view elsewhere = "lo";
+    ::setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, elsewhere.data(), elsewhere.size());
+}
+
 }  // namespace
 
 PacketOrigin::PacketOrigin(int ifindex, Ipv4 source) {
@@ -137,13 +156,22 @@ Result<UdpSocket> UdpSocket::adopt(UniqueFd fd, std::uint32_t drops_while_deaf) 
     return out;
 }
 
+void UdpSocket::end(UniqueFd fd) {
+    ::shutdown(fd.get(), SHUT_RDWR);
+    if (domain(fd.get()) != AF_INET) return;
+    // One of the kernel path whose maps are out of reach goes on receiving, and its programs keep
+    // the port for it, until it has aimed at a forbidden address. Any other refuses to send by now.
+    const sockaddr_in forbidden = socket_address(Ipv4(127, 0, 0, 1), 9);
+    ::sendto(fd.get(), nullptr, 0, MSG_DONTWAIT | MSG_NOSIGNAL,
+             reinterpret_cast<const sockaddr*>(&forbidden), sizeof(forbidden));
+    drain(fd.get());
+    leave_port(fd.get());
+}
+
 void UdpSocket::close() {
     if (!fd_) return;
     set_deaf(true);
-    // A copy of it goes on holding the port, of another device. The loopback device is none that
-    // has a name in the configuration. Needs CAP_NET_RAW, since the socket has a device already.
-    constexpr std::string_view elsewhere = "lo";
-    ::setsockopt(fd(), SOL_SOCKET, SO_BINDTODEVICE, elsewhere.data(), elsewhere.size());
+    leave_port(fd());
     fd_.reset();
 }
 
@@ -159,8 +187,7 @@ void UdpSocket::set_deaf(bool deaf) {
     sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
     const sock_fprog program{.len = 1, .filter = &drop_all};
     ::setsockopt(fd(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
-    // Nothing more can arrive, so this ends.
-    while (::recv(fd(), nullptr, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0) continue;
+    drain(fd());
 }
 
 int UdpSocket::send(Ipv4 source, Ipv4 to, std::uint16_t port,

@@ -55,6 +55,9 @@ class UdpSocket {
     static Result<UdpSocket> open(const Options& options, const MakeSocket& make = make_plain);
     /// One that the process before us opened. `drops_while_deaf`: as it had counted.
     static Result<UdpSocket> adopt(UniqueFd fd, std::uint32_t drops_while_deaf);
+    /// Ends a socket of the process before us that nobody goes on with, on whichever data path it
+    /// was, for everybody who holds it.
+    static void end(UniqueFd fd);
 
     int fd() const { return fd_.get(); }
     int ifindex() const { return ifindex_; }

@@ -74,8 +74,7 @@ Result<SendResult> SessionSocket::send(const std::string& to, std::uint16_t port
         [session = &session_, id = id(), reason, alive = std::weak_ptr(session_.alive_)] {
             if (alive.expired()) return;
             const auto found = session->sockets_.find(id);
-            if (found != session->sockets_.end() && found->second->observer_ != nullptr)
-                found->second->observer_->socket_closed(reason);
+            if (found != session->sockets_.end()) found->second->tell_end(reason);
         });
     return fail(ErrorCode::address_not_allowed, "address: not a dotted quad; the socket is closed");
 }
@@ -90,8 +89,21 @@ void SessionSocket::close(const std::string& reason) {
     session_.setting_.store.drop(kept_name());
     data_.reset();
     share_.give_back();
-    if (!reason.empty() && observer_ != nullptr) observer_->socket_closed(reason);
+    if (!reason.empty()) tell_end(reason);
     session_.socket_was_closed(id());
+}
+
+void SessionSocket::tell_end(const std::string& reason) {
+    if (observer_ != nullptr)
+        observer_->socket_closed(reason);
+    else
+        untold_end_ = reason;
+}
+
+void SessionSocket::observe(Observer* observer) {
+    observer_ = observer;
+    if (observer != nullptr && ended_untold())
+        observer->socket_closed(std::exchange(untold_end_, {}));
 }
 
 void SessionSocket::datagram_received(const Datagram& datagram) {
@@ -149,9 +161,9 @@ void Session::restore() {
 void Session::restore(const SocketRecord& record) {
     auto socket = std::make_unique<SessionSocket>(*this, record);
     const auto adopted = [&]() -> Result<> {
-        auto descriptors = setting_.store.take(socket->kept_name());
         auto share = setting_.sockets.take(client().uid);
         if (!share) return fail(ErrorCode::limit_exceeded, "more sockets than a user may have");
+        auto descriptors = setting_.store.take(socket->kept_name());
         // One that is not allowed any more is taken over all the same, to be taken back from its
         // holder (`Sessions::restore`). Until then it sends nothing.
         const auto policy = judge(record.port).value_or(SocketPolicy{{DestinationRule{}}, {}});
@@ -167,6 +179,10 @@ void Session::restore(const SocketRecord& record) {
         return;
     }
     setting_.store.drop(socket->kept_name());
+    // It stays as a closed one, so that its client gets to know.
+    socket->tell_end("lost when impnetd was restarted: " + adopted.error().message);
+    sockets_[record.id] = std::move(socket);
+    closed_.push_back(record.id);
     log::warning("socket_lost", {{"session", std::to_string(record_.id)},
                                  {"socket", std::to_string(record.id)},
                                  {"reason", adopted.error().message}});

@@ -51,7 +51,10 @@ class SessionSocket final : private DataSocket::Observer {
     Session& session() const { return session_; }
     Delivery delivery() const { return record_.delivery; }
     bool open() const { return data_ != nullptr; }
-    void observe(Observer* observer) { observer_ = observer; }
+    /// Told at once of an end that nobody was told of.
+    void observe(Observer* observer);
+    /// It ended while nobody observed it: its client does not know yet.
+    bool ended_untold() const { return !untold_end_.empty(); }
 
     std::uint16_t local_port() const;
     /// The client's descriptor, once the socket would survive us: only then may the client have
@@ -79,10 +82,13 @@ class SessionSocket final : private DataSocket::Observer {
     std::string kept_name() const { return "socket-" + std::to_string(id()); }
     /// The session made it, or got it back from the process before us.
     void use(std::unique_ptr<DataSocket> data, Quota::Share share);
+    /// It was closed, for this reason, and its client is to know.
+    void tell_end(const std::string& reason);
 
     Session& session_;
     SocketRecord record_;
     Observer* observer_ = nullptr;
+    std::string untold_end_;
     Quota::Share share_;
     std::unique_ptr<DataSocket> data_;
     SocketCounters last_counters_;

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "lab/lab.hpp"
+#include "lab/owner.hpp"
 #include "lab/program.hpp"
 #include "lab/raw_client.hpp"
 
@@ -20,98 +21,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto soon = 5s;
+constexpr auto soon = lab::Owner::soon;
 
-/// A client that speaks the bus API itself, and so says when it resumes.
-struct Owner {
-    explicit Owner(lab::Lan& lan)
-        : raw(lan.bus),
-          reports(raw.connection().addMatch(
-              "type='signal',interface='org.impnet1.Session',member='StateChanged'",
-              [this](sdbus::Message& message) {
-                  std::int32_t state = 0;
-                  std::int32_t previous = 0;
-                  message >> state >> previous;
-                  steps.push_back({previous, state});
-              })) {}
-
-    lab::RawClient raw;
-    std::string session;
-    std::string token;
-    lab::Steps steps;
-    sdbus::Slot reports;
-
-    void open(const lab::Dictionary& nic = {{"interface", sdbus::Variant("eth0")}}) {
-        session = raw.open(nic);
-        raw.object(session)
-            ->callMethod("GetToken")
-            .onInterface("org.impnet1.Session")
-            .storeResultsTo(token);
-    }
-    /// And the daemon is done with it: what it tells it has not kept yet, and it is about to be
-    /// killed. A call is answered after that.
-    bool reaches(int state) {
-        return raw.until(soon, [&] { return !steps.empty() && steps.back().state == state; }) &&
-               this->state() >= -1;
-    }
-    std::string resume(const std::string& with_token) {
-        sdbus::ObjectPath path;
-        raw.manager()
-            .callMethod("Resume")
-            .onInterface("org.impnet1.Manager")
-            .withArguments(with_token)
-            .storeResultsTo(path);
-        return path;
-    }
-    /// Again and again as long as there is no daemon: it is being started.
-    void resume() {
-        const lab::Deadline deadline(soon);
-        for (;;) {
-            try {
-                CHECK(resume(token) == session);
-                return;
-            } catch (const sdbus::Error& error) {
-                if (error.getName() != "org.freedesktop.DBus.Error.ServiceUnknown" &&
-                    error.getName() != "org.freedesktop.DBus.Error.NoReply")
-                    throw;
-                if (!lab::wait_readable({}, lab::Deadline(10ms)).empty() ||
-                    deadline.poll_timeout() == 0)
-                    throw;
-            }
-        }
-    }
-    /// What an owner needs to come back on another connection.
-    struct Claim {
-        std::string session;
-        std::string token;
-    };
-    Claim claim() const { return {session, token}; }
-    void resume(const Claim& claim) {
-        session = claim.session;
-        token = claim.token;
-        resume();
-    }
-    std::int32_t state() { return raw.interface_property<std::int32_t>("eth0", "State"); }
-};
-
+using lab::Owner;
+using lab::Running;
 using lab::Steps;
-
-/// A service whose eth0 one client has brought to CONNECTED.
-struct Running {
-    explicit Running(const std::string& more = "")
-        : dhcp(lan.server, "srv0", lab::DhcpServer::Options::only("10.77.1.100")),
-          service(lan.host, lan.bus, lan.managed(more)),
-          owner(lan) {
-        owner.open();
-        REQUIRE(owner.reaches(1));
-        owner.steps.clear();
-    }
-
-    lab::Lan lan;
-    lab::DhcpServer dhcp;
-    lab::Service service;
-    Owner owner;
-};
 
 /// The cable goes and comes back; the daemon's log, which `wait` waits for, says that it is done.
 template <typename Wait>

@@ -145,6 +145,7 @@ class DataPathScene {
     std::unique_ptr<DataSocket> open(std::uint16_t port, Delivery delivery = Delivery::signal,
                                      Slot slot = lan0) {
         auto socket = path().open(request(port, delivery, slot), log);
+        INFO((socket ? "" : socket.error().message));
         REQUIRE(socket);
         return std::move(*socket);
     }

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -10,6 +11,7 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,12 +55,26 @@ std::optional<Mount> mount_of_groups() {
     return std::nullopt;
 }
 
+constexpr std::string_view prefix = "impnet-";
+
+/// Removes groups that a daemon left behind: nobody is in them, and nobody has them locked.
+void sweep(const std::string& directory) {
+    std::error_code ignored;
+    using Entries = std::filesystem::directory_iterator;
+    for (Entries it(directory, ignored); it != Entries(); it.increment(ignored)) {
+        const auto path = it->path();
+        if (!path.filename().string().starts_with(prefix)) continue;
+        const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) ::rmdir(path.c_str());
+    }
+}
+
 /// A name that no other daemon here has: process ids repeat in containers that share the tree.
 std::string fresh_name() {
     std::uint32_t number = 0;
     if (::getrandom(&number, sizeof(number), 0) != sizeof(number))
         throw std::system_error(errno, std::generic_category(), "getrandom");
-    return "impnet-" + std::to_string(number);
+    return std::string(prefix) + std::to_string(number);
 }
 
 }  // namespace
@@ -71,10 +87,13 @@ Result<ControlGroup> ControlGroup::make() {
         return fail(ErrorCode::failed, "our own control group is not mounted");
     auto directory = mount->point + (mount->root == "/" ? *own : own->substr(mount->root.size()));
     while (directory.ends_with('/')) directory.pop_back();
+    sweep(directory);
     const auto path = directory + "/" + fresh_name();
     if (::mkdir(path.c_str(), 0755) != 0) return fail(ErrorCode::failed, path + ": " + why());
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd) return fail(ErrorCode::failed, path + ": " + why());
+    // Whoever sweeps meanwhile may have been faster than the lock.
+    if (!fd || ::flock(fd.get(), LOCK_EX) != 0 || ::access(path.c_str(), F_OK) != 0)
+        return fail(ErrorCode::failed, path + ": " + why());
     return ControlGroup(path, std::move(fd));
 }
 

@@ -4,6 +4,8 @@
 // in, whoever holds it, and obeys the programs that are attached there; so the programs see the
 // sockets we hand out and no others. The group goes when nobody is in it any more; with a socket of
 // it still open it works on, without a name (cgroup v2, Documentation/admin-guide/cgroup-v2.rst).
+// A daemon that was killed together with the one process in the group leaves it behind; the next
+// removes it. The lock on its directory tells that a group has a daemon.
 #pragma once
 
 #include <string>

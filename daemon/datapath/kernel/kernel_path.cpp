@@ -5,6 +5,7 @@
 #include <string>
 #include <system_error>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -19,9 +20,6 @@ using kernel::Programs;
 
 namespace {
 
-/// Half of what the programs wait for, and no more often: an idle host is to sleep.
-constexpr Milliseconds alive_interval{45'000};
-
 /// What the programs' clock says (bpf_ktime_get_ns()).
 std::uint64_t monotonic_nanoseconds() {
     timespec now{};
@@ -30,17 +28,14 @@ std::uint64_t monotonic_nanoseconds() {
            static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-/// Ends a socket that nobody goes on with, whoever holds it.
-void end(UniqueFd socket) {
-    ::shutdown(socket.get(), SHUT_RDWR);
-}
-
 }  // namespace
 
 Result<std::unique_ptr<KernelPath>> KernelPath::make(Loop& loop, const Options& options) {
     auto group = ControlGroup::make();
     if (!group) return tl::unexpected<Error>(group.error());
     auto programs = Programs::load(options.maps);
+    // Maps that look like ours, and that the programs cannot work on.
+    if (!programs && !options.maps.empty()) programs = Programs::load({});
     if (!programs) return tl::unexpected<Error>(programs.error());
     // Before there is a socket in the group.
     if (auto attached = (*programs)->attach(group->fd()); !attached)
@@ -55,6 +50,7 @@ KernelPath::KernelPath(Loop& loop, ControlGroup group, std::unique_ptr<Programs>
                        const Options& options)
     : loop_(loop),
       ttl_(options.ttl),
+      alive_every_(options.alive_every),
       group_(std::move(group)),
       programs_(std::move(programs)),
       source_(loop, options.socket_source, group_),
@@ -73,7 +69,8 @@ KernelPath::~KernelPath() = default;
 /// that only the last is asked about by that; and both must have been counted. The second goes as
 /// far as a route, so it proves nothing on a host without a loopback device.
 Result<> KernelPath::prove() {
-    auto socket = source_.take();
+    // Nobody waits for us yet, and a host that is busy starting is to get its kernel path.
+    auto socket = source_.take(Milliseconds(10'000));
     if (!socket) return tl::unexpected<Error>(socket.error());
     const sockaddr_in to = socket_address(Ipv4(127, 0, 0, 1), 9);
     const auto send = [&] {
@@ -150,26 +147,31 @@ Result<std::unique_ptr<DataSocket>> KernelPath::adopt(const Request& request,
     UniqueFd fd = descriptors.empty() ? UniqueFd() : std::move(descriptors.front());
     auto orders = fd ? programs_->orders(fd.get()) : std::nullopt;
     const auto account = fd ? programs_->account(fd.get()) : std::nullopt;
-    if (!orders || !account || orders->id != request.id || descriptors.size() != 1) {
-        // Of the relay's, or of maps that are lost. Nobody must go on with it.
-        if (fd) end(std::move(fd));
+    // Whatever is in the way: nobody must go on with a socket that the daemon has lost.
+    const auto end = [&](std::string why) {
+        if (orders) {
+            orders->flags |= IMPNET_REVOKED;
+            static_cast<void>(programs_->set_orders(fd.get(), *orders));
+        }
+        if (fd) UdpSocket::end(std::move(fd));
         for (auto& other : descriptors)
-            if (other) end(std::move(other));
-        return fail(ErrorCode::failed, "not a socket of the kernel data path");
-    }
+            if (other) UdpSocket::end(std::move(other));
+        return fail(ErrorCode::failed, std::move(why));
+    };
+    // Of the relay's, or of maps that are lost.
+    if (!orders || !account || orders->id != request.id || descriptors.size() != 1)
+        return end("not a socket of the kernel data path");
+    if ((orders->flags & IMPNET_REVOKED) != 0) return end("it was being taken back");
     auto membership = clients_.rejoin(request.client.key(), orders->client);
-    if (!membership) {
-        end(std::move(fd));
-        return tl::unexpected<Error>(membership.error());
-    }
+    if (!membership) return end(membership.error().message);
     orders->interface = request.slot;
     orders->client = membership->slot();
     kernel::write_policy(request.policy, *orders);
-    const int socket = fd.get();
-    auto udp = UdpSocket::adopt(std::move(fd), 0);
-    if (!udp) return tl::unexpected<Error>(udp.error());
-    if (auto told = programs_->set_orders(socket, *orders); !told)
-        return tl::unexpected<Error>(told.error());
+    if (auto told = programs_->set_orders(fd.get(), *orders); !told)
+        return end(told.error().message);
+    auto udp = UdpSocket::adopt(UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0)), 0);
+    if (!udp) return end(udp.error().message);
+    fd.reset();
     auto adopted =
         std::make_unique<KernelSocket>(shared(), interfaces_[request.slot], std::move(*udp),
                                        std::move(*membership), *orders, request, observer);
@@ -194,7 +196,7 @@ void KernelPath::closed(KernelSocket& socket) {
 
 void KernelPath::say_alive() {
     programs_->say_alive(monotonic_nanoseconds());
-    alive_.start(alive_interval);
+    alive_.start(alive_every_);
 }
 
 void KernelPath::read_events() {

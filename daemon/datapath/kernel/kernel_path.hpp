@@ -32,6 +32,9 @@ class KernelPath final : public DataPath, private kernel::KernelSocket::Owner {
         int ttl = 1;                  ///< of every datagram that leaves
         std::string socket_source;    ///< the path of impnet-socket-source
         kernel::Programs::Maps maps;  ///< of the process before us; none: new ones
+        /// How often it says that it is alive, while it has sockets: half of what the programs wait
+        /// for, and no more often, as an idle host is to sleep.
+        Milliseconds alive_every{45'000};
     };
 
     /// Failed, with what is missing here.
@@ -69,6 +72,7 @@ class KernelPath final : public DataPath, private kernel::KernelSocket::Owner {
     Loop& loop_;
     int ttl_;
     double rate_ = 0;
+    Milliseconds alive_every_;
     kernel::ControlGroup group_;
     std::unique_ptr<kernel::Programs> programs_;
     kernel::SocketSource source_;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <system_error>
 #include <utility>
@@ -38,6 +39,7 @@ Result<> SocketSource::start() {
         return tl::unexpected<Error>(child.error());
     }
     child_ = std::move(*child);
+    fresh_ = true;
     ask(stock);
     return {};
 }
@@ -49,8 +51,7 @@ void SocketSource::ask(std::size_t count) {
         ::send(line_.get(), &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/// The next one that waits in the line. Nothing: none does, or (`ended`) the program has ended.
-UniqueFd SocketSource::next(bool& ended) {
+SocketSource::Reply SocketSource::next() {
     for (;;) {
         std::uint8_t byte = 0;
         iovec part{&byte, sizeof(byte)};
@@ -62,34 +63,51 @@ UniqueFd SocketSource::next(bool& ended) {
         message.msg_controllen = control.size();
         const ssize_t size = ::recvmsg(line_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (size < 0 && errno == EINTR) continue;
-        ended = size == 0 || (size < 0 && errno != EAGAIN);
-        if (size <= 0) return UniqueFd();
+        if (size < 0 && errno == EAGAIN) return {Reply::Kind::none, {}};
+        if (size <= 0) return {Reply::Kind::end, {}};
+        fresh_ = false;
         ask(1);
         const cmsghdr* entry = CMSG_FIRSTHDR(&message);
-        if (entry == nullptr) continue;  // it could not make one
+        if (entry == nullptr) return {Reply::Kind::refusal, {}};
         int fd = -1;
         std::memcpy(&fd, CMSG_DATA(entry), sizeof(fd));
-        return UniqueFd(fd);
+        return {Reply::Kind::socket, UniqueFd(fd)};
     }
 }
 
-Result<UniqueFd> SocketSource::take() {
+Result<UniqueFd> SocketSource::take(Milliseconds limit) {
     bool started = false;
-    bool ended = !line_;
+    std::size_t refusals = 0;
     for (;;) {
-        UniqueFd socket;
-        if (!ended) socket = next(ended);
-        if (socket) return socket;
-        if (ended) {
-            // Somebody has ended it: another one takes its place, once for each socket.
-            if (std::exchange(started, true))
-                return fail(ErrorCode::unavailable, program_ + " does not work");
-            if (auto begun = start(); !begun) return tl::unexpected<Error>(begun.error());
-            ended = false;
+        auto reply = line_ ? next() : Reply{Reply::Kind::end, {}};
+        switch (reply.kind) {
+            case Reply::Kind::socket:
+                return std::move(reply.socket);
+            case Reply::Kind::refusal:
+                // Those that wait in the line may be about a shortage that is over.
+                if (++refusals > stock)
+                    return fail(ErrorCode::unavailable, program_ + " cannot make a socket");
+                continue;
+            case Reply::Kind::end:
+                // Somebody has ended it: another one takes its place, once for each socket.
+                if (std::exchange(started, true))
+                    return fail(ErrorCode::unavailable, program_ + " does not work");
+                if (auto begun = start(); !begun) return tl::unexpected<Error>(begun.error());
+                break;
+            case Reply::Kind::none:
+                break;
         }
         pollfd line{.fd = line_.get(), .events = POLLIN, .revents = 0};
-        if (::poll(&line, 1, static_cast<int>(patience.count())) <= 0)
+        if (::poll(&line, 1, static_cast<int>(limit.count())) <= 0) {
+            // One that has just been started may be about to come: to enter a group takes a busy
+            // host a while. Else the next socket is another program's, and this one must not come
+            // to itself later and remove the group.
+            if (!std::exchange(fresh_, false)) {
+                child_->signal(SIGKILL);
+                line_.reset();
+            }
             return fail(ErrorCode::unavailable, program_ + " does not answer");
+        }
     }
 }
 

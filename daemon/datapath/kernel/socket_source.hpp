@@ -5,6 +5,8 @@
 // few are always ready, so that nobody has to wait for one.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -31,18 +33,25 @@ class SocketSource {
 
     /// A new UDP socket, not bound, with nothing set. Unavailable: the program cannot be run, or
     /// does not answer.
-    Result<UniqueFd> take();
+    Result<UniqueFd> take(Milliseconds limit = patience);
 
   private:
     Result<> start();
     void ask(std::size_t count);
-    UniqueFd next(bool& ended);
+    struct Reply {
+        enum class Kind : std::uint8_t { socket, refusal, none, end };
+        Kind kind;
+        UniqueFd socket;
+    };
+    /// The next one that waits in the line.
+    Reply next();
 
     Loop& loop_;
     std::string program_;
     const ControlGroup& group_;
     UniqueFd line_;  // the stock waits in it
     std::unique_ptr<Child> child_;
+    bool fresh_ = false;  // it has not answered yet
 };
 
 /// The installed program, or that in the build tree beside ourselves.

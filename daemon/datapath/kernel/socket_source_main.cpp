@@ -81,8 +81,9 @@ int main(int argc, char** argv) {
         if (size <= 0) break;
         const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         const bool sent = send_socket(socket);
+        const bool gone = !sent && errno == EPIPE;
         if (socket >= 0) ::close(socket);
-        if (!sent) break;
+        if (gone) break;
     }
     if (enter(group + "/..")) ::rmdir(group.c_str());
     return 0;

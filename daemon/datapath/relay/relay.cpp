@@ -64,6 +64,12 @@ Result<std::unique_ptr<DataSocket>> Relay::adopt(const Request& request,
         const bool of_client = domain(descriptor.get()) == AF_UNIX;
         (of_client ? client_end : udp_end) = std::move(descriptor);
     }
+    // Of the kernel path's: a client may hold it, and would send past us. Its programs keep
+    // everybody from setting this.
+    if (::setsockopt(udp_end.get(), IPPROTO_IP, IP_TTL, &ttl_, sizeof(ttl_)) != 0) {
+        if (udp_end) UdpSocket::end(std::move(udp_end));
+        return fail(ErrorCode::failed, "not a socket of the relay");
+    }
     auto account = ledger_.reopen(request.id);
     if (!account) return tl::unexpected(std::move(account.error()));
     auto udp = UdpSocket::adopt(std::move(udp_end), (*account)->drops_while_deaf);
