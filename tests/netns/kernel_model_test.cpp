@@ -24,7 +24,6 @@
 
 namespace {
 
-using impnetd::EgressRules;
 using impnetd::EgressVerdict;
 using impnetd::Ipv4;
 using impnetd::Ipv4Network;
