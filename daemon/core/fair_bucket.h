@@ -31,6 +31,25 @@
 
 #include <linux/types.h>
 
+/* Without CAP_PERFMON the verifier follows each branch of a program by itself to the end, also
+ * where a processor could go that guesses wrongly. So there must be few: what can be computed is
+ * computed (IMPNET_OPAQUE: clang does not know what it is, and makes no branch of it), and what a
+ * branch tells is told of a copy (IMPNET_LOOK), so that both ways lead to the same place. */
+#ifdef __bpf__
+#define IMPNET_UNROLLED _Pragma("unroll")
+#define IMPNET_OPAQUE(value) asm volatile("" : "+r"(value) : : "memory")
+#define IMPNET_LOOK(value)                                                    \
+    ({                                                                        \
+        __u64 copy;                                                           \
+        asm volatile("%0 = %1\n%0 ^= 0\n%1 ^= 0" : "=&r"(copy), "+r"(value)); \
+        copy;                                                                 \
+    })
+#else
+#define IMPNET_UNROLLED
+#define IMPNET_OPAQUE(value)
+#define IMPNET_LOOK(value) (value)
+#endif
+
 #define IMPNET_EPOCH_SHIFT 28       /* an epoch is 2^28 ns */
 #define IMPNET_EPOCHS 8             /* that are known: the present one and what is to come */
 #define IMPNET_NEVER (~0ULL)        /* no time is enough: more than the bucket ever has for it */
@@ -77,8 +96,33 @@ struct impnet_standing {
     __u64 goes_first;
 };
 
+/* All ones if the number is negative, or else all zeros. */
+IMPNET_INLINE __u64 impnet_if_negative(__s64 number) {
+    __u64 mask = (__u64)(number >> 63);
+
+    IMPNET_OPAQUE(mask);
+    return mask;
+}
+
+/* By how much `a` is more than `b`: signed or not, but no two are 2^63 apart. */
+IMPNET_INLINE __u64 impnet_above(__u64 a, __u64 b) {
+    return (a - b) & impnet_if_negative((__s64)(b - a));
+}
+
 IMPNET_INLINE __u64 impnet_later(__u64 a, __u64 b) {
-    return a > b ? a : b;
+    return b + impnet_above(a, b);
+}
+
+IMPNET_INLINE __u64 impnet_least(__u64 a, __u64 b) {
+    return a - impnet_above(a, b);
+}
+
+/* 1 for 0. */
+IMPNET_INLINE __u64 impnet_one_or(__u64 tokens) {
+    __u64 any = tokens | (0 - tokens);
+
+    IMPNET_OPAQUE(any);
+    return tokens + 1 - (any >> 63);
 }
 
 /* Counted from 1: 0 is no epoch. */
@@ -89,62 +133,72 @@ IMPNET_INLINE __u64 impnet_epoch_of(__u64 time) {
 /* Clients that are active in an epoch. */
 IMPNET_INLINE __u64 impnet_active(const struct impnet_bucket* bucket, __u64 epoch) {
     const struct impnet_epoch* known = &bucket->epochs[epoch % IMPNET_EPOCHS];
-    return known->number == epoch ? known->active : 0;
+    return known->active & impnet_if_negative((__s64)(known->number ^ epoch) - 1);
 }
 
 /* The client counts as active in this epoch and in so many that follow, as far as they are known.
  */
 IMPNET_INLINE void impnet_attend(struct impnet_bucket* bucket, struct impnet_share* share,
                                  __u64 epoch, __u64 following) {
-    __u64 until = epoch + (following < IMPNET_EPOCHS ? following : IMPNET_EPOCHS - 1);
-    __u64 next = share->active_until >= epoch ? share->active_until + 1 : epoch;
-    int i;
+    __u64 until = epoch + impnet_least(following, IMPNET_EPOCHS - 1);
+    __u64 next = impnet_later(share->active_until + 1, epoch);
+    __u64 last = until, i;
 
-    for (i = 0; i < IMPNET_EPOCHS && next <= until; i++, next++) {
-        struct impnet_epoch* known = &bucket->epochs[next % IMPNET_EPOCHS];
-        if (known->number != next) {
-            known->number = next;
-            known->active = 0;
-        }
-        known->active++;
-        share->active_until = next;
+    if (IMPNET_LOOK(next) > IMPNET_LOOK(last)) return;
+    share->active_until = until;
+    IMPNET_UNROLLED
+    for (i = 0; i < IMPNET_EPOCHS; i++) {
+        struct impnet_epoch* known = &bucket->epochs[i];
+        __u64 number = next + (i - next) % IMPNET_EPOCHS; /* the one that has this place next */
+        __u64 differs = known->number ^ number;
+        __u64 counts = ~impnet_if_negative((__s64)(until - number));
+        __u64 same, active;
+
+        known->number ^= differs & counts;
+        same = impnet_if_negative((__s64)differs - 1);
+        active = known->active;
+        known->active = active + (((active & same) + 1 - active) & counts);
+        IMPNET_OPAQUE(next); /* one place after the other: there are few registers */
     }
 }
 
 /* Nanoseconds until a bucket has so much. An amount beyond its depth is there when it has been full
  * for the rest. */
 IMPNET_INLINE __u64 impnet_filled_in(__u64 full_at, __u64 depth, __u64 now, __u64 amount) {
-    return full_at + amount > now + depth ? full_at + amount - (now + depth) : 0;
+    return impnet_above(full_at + amount, now + depth);
 }
 
 /* Whether a bucket of this limit never has so many tokens. */
 IMPNET_INLINE int impnet_too_many(const struct impnet_limit* limit, __u64 tokens) {
-    if (tokens <= 1) return limit->interval > limit->depth;
-    return tokens > limit->depth / limit->interval;
+    __u64 interval = limit->interval, depth = limit->depth, most;
+
+    if (IMPNET_LOOK(tokens) <= 1) return IMPNET_LOOK(interval) > IMPNET_LOOK(depth);
+    most = depth / interval;
+    return IMPNET_LOOK(tokens) > IMPNET_LOOK(most);
 }
 
 IMPNET_INLINE struct impnet_standing impnet_stand(const struct impnet_limit* limit,
                                                   const struct impnet_bucket* bucket,
                                                   const struct impnet_share* share, __u64 now) {
-    __s64 most = (__s64)limit->lead_most;
     __u64 epoch = impnet_epoch_of(now);
+    __u64 present = epoch, until = share->active_until;
     struct impnet_standing standing;
 
     standing.active = impnet_active(bucket, epoch);
     standing.lead = (__s64)(share->given - bucket->mean);
     standing.goes_first = share->goes_first;
-    if (share->active_until < epoch) {
+    if (IMPNET_LOOK(until) < IMPNET_LOOK(present)) {
         /* It has been away. What it had too much of it has made up for when the others have been
          * given as much meanwhile, or could have been; what it left it has left. */
         __u64 away = impnet_later(now, share->seen) - share->seen;
 
         standing.active++;
-        if (standing.lead < 0 || away / standing.active >= (__u64)standing.lead) standing.lead = 0;
-        standing.goes_first = standing.lead == 0;
+        standing.lead &= (__s64)impnet_if_negative((__s64)(away / standing.active) - standing.lead);
+        standing.goes_first = impnet_if_negative(standing.lead - 1) & 1; /* 0 is left of it */
     }
-    if (standing.active == 0) standing.active = 1;
-    if (standing.lead > most) standing.lead = most;
-    if (standing.lead < -most) standing.lead = -most;
+    standing.active = impnet_later(standing.active, 1);
+    standing.lead = (__s64)impnet_later(impnet_least((__u64)standing.lead, limit->lead_most),
+                                        -limit->lead_most);
     return standing;
 }
 
@@ -153,22 +207,24 @@ IMPNET_INLINE __u64 impnet_wait(const struct impnet_limit* limit, __u64 clients,
                                 const struct impnet_bucket* bucket,
                                 const struct impnet_standing* standing, __u64 now, __u64 tokens) {
     __u64 needed = tokens * limit->interval;
+    __u64 first = standing->goes_first;
 
-    if (!standing->goes_first || tokens > 1) {
-        if (clients > standing->active) {
-            __u64 quiet = clients - standing->active;
+    if (!IMPNET_LOOK(first) || IMPNET_LOOK(tokens) > 1) {
+        /* The product of all may not fit into 64 bits. */
+        __u64 quiet = impnet_least(impnet_above(clients, standing->active),
+                                   limit->held_most / limit->interval + 1);
+        __u64 left = (limit->lead_most + (__u64)standing->lead) &
+                     impnet_if_negative(1 - (__s64)standing->active);
 
-            /* The product may not fit into 64 bits. */
-            if (quiet > limit->held_most / limit->interval)
-                needed += limit->held_most;
-            else
-                needed += quiet * limit->interval;
-            if (tokens > 1 && needed > limit->depth) return IMPNET_NEVER;
-        }
-        if (standing->active > 1) {
-            needed += limit->lead_most + (__u64)standing->lead;
+        needed += impnet_least(quiet * limit->interval, limit->held_most);
+        if (IMPNET_LOOK(tokens) > 1) {
+            __u64 beyond = impnet_above(needed, limit->depth);
+
+            if (IMPNET_LOOK(beyond)) return IMPNET_NEVER;
+            needed = impnet_least(needed + left, limit->depth);
+        } else {
             /* One token always finds room for that (or, where the bucket has only one, time). */
-            if (tokens > 1 && needed > limit->depth) needed = limit->depth;
+            needed += left;
         }
     }
     return impnet_filled_in(bucket->full_at, limit->depth, now, needed);
@@ -186,19 +242,18 @@ IMPNET_INLINE void impnet_refuse(const struct impnet_bucket* bucket, struct impn
 IMPNET_INLINE void impnet_charge(const struct impnet_limit* limit, struct impnet_bucket* bucket,
                                  struct impnet_share* share, const struct impnet_standing* standing,
                                  __u64 now, __u64 tokens) {
-    __u64 cost = tokens * limit->interval;
+    __u64 cost = tokens * limit->interval, active = standing->active;
 
     bucket->full_at = impnet_later(bucket->full_at, now) + cost;
     share->goes_first = 0;
     share->seen = now;
     share->given = bucket->mean + (__u64)standing->lead;
-    if (standing->active > 1) {
+    if (IMPNET_LOOK(active) > 1) {
         share->given += cost;
         bucket->mean_rest += cost;
         bucket->mean += bucket->mean_rest / standing->active;
         bucket->mean_rest %= standing->active;
-        if ((__s64)(share->given - bucket->mean) > (__s64)limit->lead_most)
-            bucket->mean = share->given - limit->lead_most;
+        bucket->mean += impnet_above(share->given - bucket->mean, limit->lead_most);
     } else {
         share->given = bucket->mean; /* from nobody */
     }
@@ -206,14 +261,16 @@ IMPNET_INLINE void impnet_charge(const struct impnet_limit* limit, struct impnet
 
 /* The epochs in which a client counts that has to wait so long: until then, and on. */
 IMPNET_INLINE __u64 impnet_epochs_of(__u64 wait) {
-    return wait ? (wait >> IMPNET_EPOCH_SHIFT) + 2 : 1;
+    return 1 + (((wait >> IMPNET_EPOCH_SHIFT) + 1) & impnet_if_negative(-(__s64)wait));
 }
 
 /* The wait that the client's own limit wants. A bucket that another limit of the same client has
  * left further from full than this one is deep is waited for, too. */
 IMPNET_INLINE __u64 impnet_own_wait(const struct impnet_limit* own,
                                     const struct impnet_share* share, __u64 now, __u64 tokens) {
-    if (!own || !own->interval) return 0;
+    __u64 interval = own ? own->interval : 0;
+
+    if (!IMPNET_LOOK(interval)) return 0;
     if (impnet_too_many(own, tokens)) return IMPNET_NEVER;
     return impnet_filled_in(impnet_later(share->own_full_at, now), own->depth, now,
                             tokens * own->interval);
@@ -226,16 +283,17 @@ IMPNET_INLINE __u64 impnet_own_wait(const struct impnet_limit* own,
 IMPNET_INLINE __u64 impnet_ask(const struct impnet_limit* limit, __u64 clients,
                                const struct impnet_limit* own, struct impnet_bucket* bucket,
                                struct impnet_share* share, __u64 now, __u64 tokens) {
+    __u64 interval = limit->interval, wait;
     struct impnet_standing standing;
-    __u64 wait;
 
-    tokens = impnet_later(tokens, 1);
+    tokens = impnet_one_or(tokens);
     wait = impnet_own_wait(own, share, now, tokens);
-    if (wait || !limit->interval) return wait;
+    if (IMPNET_LOOK(wait)) return wait;
+    if (!IMPNET_LOOK(interval)) return 0;
     if (impnet_too_many(limit, tokens)) return IMPNET_NEVER;
     standing = impnet_stand(limit, bucket, share, now);
     wait = impnet_wait(limit, clients, bucket, &standing, now, tokens);
-    if (wait == 0 || wait == IMPNET_NEVER) return wait;
+    if (!IMPNET_LOOK(wait) || IMPNET_LOOK(wait) == IMPNET_NEVER) return wait;
     impnet_refuse(bucket, share, &standing, now);
     impnet_attend(bucket, share, impnet_epoch_of(now), impnet_epochs_of(wait));
     return wait;
@@ -245,25 +303,26 @@ IMPNET_INLINE __u64 impnet_ask(const struct impnet_limit* limit, __u64 clients,
 IMPNET_INLINE __u64 impnet_take(const struct impnet_limit* limit, __u64 clients,
                                 const struct impnet_limit* own, struct impnet_bucket* bucket,
                                 struct impnet_share* share, __u64 now, __u64 tokens) {
+    __u64 interval = limit->interval, own_interval, wait;
     struct impnet_standing standing;
-    __u64 wait;
 
-    tokens = impnet_later(tokens, 1);
+    tokens = impnet_one_or(tokens);
     wait = impnet_own_wait(own, share, now, tokens);
-    if (wait) return wait;
-    if (limit->interval) {
+    if (IMPNET_LOOK(wait)) return wait;
+    if (IMPNET_LOOK(interval)) {
         if (impnet_too_many(limit, tokens)) return IMPNET_NEVER;
         standing = impnet_stand(limit, bucket, share, now);
         wait = impnet_wait(limit, clients, bucket, &standing, now, tokens);
-        if (wait == IMPNET_NEVER) return wait;
-        if (wait)
+        if (IMPNET_LOOK(wait) == IMPNET_NEVER) return wait;
+        if (IMPNET_LOOK(wait))
             impnet_refuse(bucket, share, &standing, now);
         else
             impnet_charge(limit, bucket, share, &standing, now, tokens);
         impnet_attend(bucket, share, impnet_epoch_of(now), impnet_epochs_of(wait));
-        if (wait) return wait;
+        if (IMPNET_LOOK(wait)) return wait;
     }
-    if (own && own->interval)
+    own_interval = own ? own->interval : 0;
+    if (IMPNET_LOOK(own_interval))
         share->own_full_at = impnet_later(share->own_full_at, now) + tokens * own->interval;
     return 0;
 }

@@ -100,10 +100,13 @@ struct {
 #define SEPARATE __attribute__((noinline))
 #define VOLATILE(x) (*(volatile typeof(x) *)&(x))
 
-INLINE void count(__u64 *counter)
-{
-    __sync_fetch_and_add(counter, 1);
-}
+/* What comes last keeps the compiler from making one addition of several, with an index: without
+ * CAP_PERFMON, programs may not use a pointer that depends on which way they came. */
+#define COUNT(counter)                                                                             \
+    do {                                                                                           \
+        __sync_fetch_and_add(&(counter), 1);                                                       \
+        asm volatile("" : : "i"(__LINE__));                                                        \
+    } while (0)
 
 INLINE void count_refusal(void)
 {
@@ -111,7 +114,7 @@ INLINE void count_refusal(void)
     __u64 *refused = bpf_map_lookup_elem(&refusals, &zero);
 
     if (refused)
-        count(refused);
+        COUNT(*refused);
 }
 
 INLINE struct impnet_settings *the_settings(void)
@@ -130,12 +133,13 @@ INLINE struct impnet_facts *facts_of(const struct impnet_orders *order)
 {
     __u32 slot = order->interface;
     struct impnet_interface *known = bpf_map_lookup_elem(&interfaces, &slot);
-    __u32 current;
+    struct impnet_facts *facts;
 
     if (!known)
         return 0;
-    current = VOLATILE(known->current) % IMPNET_VERSIONS;
-    return &known->versions[current];
+    facts = &known->versions[VOLATILE(known->current) % IMPNET_VERSIONS];
+    IMPNET_OPAQUE(facts); /* computed once: the verifier does not see that two are the same */
+    return facts;
 }
 
 INLINE int in_network(__u32 address, __u32 network, __u32 netmask)
@@ -143,14 +147,16 @@ INLINE int in_network(__u32 address, __u32 network, __u32 netmask)
     return (address & netmask) == network;
 }
 
-SEPARATE __u32 is_extra_network(struct impnet_settings *set, __u32 address)
+SEPARATE __u32 is_extra_network(__u32 address)
 {
+    const struct impnet_settings *set = the_settings();
     const struct impnet_widening *more;
     __u32 i;
 
     if (!set)
         return 0;
     more = &set->widenings[VOLATILE(set->current_widening) % IMPNET_VERSIONS];
+    IMPNET_UNROLLED
     for (i = 0; i < IMPNET_EXTRA_NETWORKS; i++) {
         if (i >= more->count)
             break;
@@ -160,12 +166,12 @@ SEPARATE __u32 is_extra_network(struct impnet_settings *set, __u32 address)
     return 0;
 }
 
-INLINE int is_local_space(struct impnet_settings *set, __u32 address)
+INLINE int is_local_space(__u32 address)
 {
     __u32 host = bpf_ntohl(address);
 
     return (host >> 24) == 10 || (host >> 20) == 0xac1 || (host >> 16) == 0xc0a8 ||
-           is_extra_network(set, address);
+           is_extra_network(address);
 }
 
 /* Whether the socket's own rules let it send there: the first that fits decides. */
@@ -175,13 +181,16 @@ SEPARATE __u32 is_allowed_by_rules(struct impnet_orders *order, __u32 to, __u32 
 
     if (!order)
         return 0;
+    IMPNET_UNROLLED
     for (i = 0; i < IMPNET_DESTINATIONS; i++) {
         const struct impnet_destination *about = &order->destinations[i];
+        /* Read here, where the place is constant; one read for all rules would need an index. */
+        __u32 allow = VOLATILE(about->allow);
         if (i >= order->destinations_count)
             break;
         if (in_network(to, about->network, about->netmask) && port >= about->first_port &&
             port <= about->last_port)
-            return about->allow;
+            return allow;
     }
     return 1;
 }
@@ -189,12 +198,12 @@ SEPARATE __u32 is_allowed_by_rules(struct impnet_orders *order, __u32 to, __u32 
 enum verdict { PASS, NOT_CONNECTED, FORBIDDEN_ADDRESS, FORBIDDEN_PORT };
 
 /* As judge_egress() in core/datagram_policy.cpp. */
-SEPARATE enum verdict judge(struct impnet_settings *set, struct impnet_orders *order,
-                            struct impnet_facts *facts, __u32 to, __u32 port)
+SEPARATE enum verdict judge(struct impnet_orders *order, struct impnet_facts *facts, __u32 to,
+                            __u32 port)
 {
-    if (!set || !order || !facts)
+    if (!order || !facts)
         return NOT_CONNECTED;
-    if (to != 0xffffffff && !is_local_space(set, to))
+    if (to != 0xffffffff && !is_local_space(to))
         return FORBIDDEN_ADDRESS;
     if (facts->connected && facts->broadcast && to == (facts->address & facts->netmask))
         return FORBIDDEN_ADDRESS;
@@ -217,21 +226,23 @@ INLINE int is_daemon_alive(const struct impnet_settings *set, __u64 now)
     return now < alive_at || now - alive_at < IMPNET_DAEMON_SILENCE;
 }
 
-/* Takes so many tokens, or asks for one: 0, or how long to wait. */
-SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order, __u64 now,
-                       __u32 take)
+/* Whether the socket may take so many tokens, which are taken if `take` says so: 0, or how long to wait. */
+SEPARATE __u64 limited(struct impnet_orders *order, __u64 now, __u64 tokens, __u64 take)
 {
+    const struct impnet_settings *set = the_settings();
     struct impnet_limit limit, own;
     struct shared_bucket *shared;
     struct impnet_share *share;
-    __u32 zero = 0, client, clients;
-    __u64 wait;
+    __u32 zero = 0, client;
+    __u64 clients, wait, shared_interval, own_interval;
 
     if (!set || !order)
         return IMPNET_NEVER;
     limit = set->limits[VOLATILE(set->current_limit) % IMPNET_VERSIONS];
     own = order->own_limit;
-    if (!limit.interval && !own.interval)
+    shared_interval = limit.interval;
+    own_interval = own.interval;
+    if (!IMPNET_LOOK(shared_interval) && !IMPNET_LOOK(own_interval))
         return 0;
     client = order->client;
     clients = VOLATILE(set->clients);
@@ -240,17 +251,16 @@ SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order,
     if (!shared || !share)
         return IMPNET_NEVER;
     /* Enough for everybody: no need to look closer before the token is taken. */
-    if (!take && !own.interval) {
-        __u64 full_at = VOLATILE(shared->bucket.full_at);
-        __u64 lacking = full_at > now ? full_at - now : 0;
-        if (lacking + limit.interval + limit.held_most + limit.lead_most <= limit.depth)
+    if (!IMPNET_LOOK(take) && !IMPNET_LOOK(own_interval)) {
+        __u64 lacking = impnet_above(VOLATILE(shared->bucket.full_at), now);
+        if (lacking + limit.interval + limit.held_most + 2 * limit.lead_most <= limit.depth)
             return 0;
     }
     bpf_spin_lock(&shared->lock);
-    if (take)
-        wait = impnet_take(&limit, clients, &own, &shared->bucket, share, now, take);
+    if (IMPNET_LOOK(take))
+        wait = impnet_take(&limit, clients, &own, &shared->bucket, share, now, tokens);
     else
-        wait = impnet_ask(&limit, clients, &own, &shared->bucket, share, now, 1);
+        wait = impnet_ask(&limit, clients, &own, &shared->bucket, share, now, tokens);
     bpf_spin_unlock(&shared->lock);
     return wait;
 }
@@ -307,21 +317,21 @@ int impnet_sendmsg4(struct bpf_sock_addr *ctx)
     if (!facts)
         return refuse(EPIPE);
 
-    verdict = judge(set, order, facts, to, port);
+    verdict = judge(order, facts, to, port);
     if (is_dead(order, account))
         /* sendmmsg() does not tell the errno of a datagram that is not its first: who asks again
          * hears the same. */
         return refuse(verdict == FORBIDDEN_ADDRESS ? EACCES : EPIPE);
     switch (verdict) {
     case FORBIDDEN_ADDRESS:
-        count(&account->denied);
+        COUNT(account->denied);
         kill(order, account, to, port);
         return refuse(EACCES);
     case FORBIDDEN_PORT:
-        count(&account->denied);
+        COUNT(account->denied);
         return refuse(EINVAL);
     case NOT_CONNECTED:
-        count(&account->not_connected);
+        COUNT(account->not_connected);
         return refuse(ENETUNREACH);
     case PASS:
         break;
@@ -330,11 +340,11 @@ int impnet_sendmsg4(struct bpf_sock_addr *ctx)
     /* Its device was replaced by another, or its holder has disconnected it, which takes the device
      * from it: the packet would be refused. */
     if (sk->bound_dev_if != facts->ifindex || !is_daemon_alive(set, now)) {
-        count(&account->not_connected);
+        COUNT(account->not_connected);
         return refuse(ENETUNREACH);
     }
-    if (limited(set, order, now, 0)) {
-        count(&account->rate_limited);
+    if (limited(order, now, 1, 0)) {
+        COUNT(account->rate_limited);
         return refuse(EAGAIN);
     }
     /* Of several addresses of the device the interface's own is the sender. */
@@ -370,17 +380,19 @@ int impnet_egress(struct __sk_buff *skb)
     if (is_dead(order, account))
         return 0;
     facts = facts_of(order);
+    if (!facts)
+        return 0;
     now = bpf_ktime_get_ns();
     packets = skb->gso_segs ? skb->gso_segs : 1;
-    if (data + sizeof(*ip) + sizeof(*udp) > end || !facts || ip->version != 4 || ip->ihl != 5 ||
+    if (data + sizeof(*ip) + sizeof(*udp) > end || ip->version != 4 || ip->ihl != 5 ||
         ip->protocol != IPPROTO_UDP || ip->ttl != set->ttl || skb->ifindex != facts->ifindex ||
         ip->saddr != facts->address || !is_daemon_alive(set, now) ||
-        judge(set, order, facts, ip->daddr, bpf_ntohs(udp->dest)) != PASS) {
-        count(&account->denied);
+        judge(order, facts, ip->daddr, bpf_ntohs(udp->dest)) != PASS) {
+        COUNT(account->denied);
         return 0;
     }
-    if (limited(set, order, now, packets)) {
-        count(&account->rate_limited);
+    if (limited(order, now, packets, 1)) {
+        COUNT(account->rate_limited);
         return 0;
     }
     __sync_fetch_and_add(&account->sent, packets);
@@ -410,7 +422,9 @@ int impnet_ingress(struct __sk_buff *skb)
     if (!order || !account)
         return 0;
     facts = facts_of(order);
-    if (data + sizeof(*ip) > end || !facts || is_dead(order, account) ||
+    if (!facts)
+        return 0;
+    if (data + sizeof(*ip) > end || is_dead(order, account) ||
         (VOLATILE(account->flags) & IMPNET_UNSENT) || !facts->connected ||
         skb->ifindex != facts->ifindex)
         goto unheard;
@@ -423,11 +437,11 @@ int impnet_ingress(struct __sk_buff *skb)
     if (ip->daddr != facts->address && ip->daddr != 0xffffffff &&
         !(facts->broadcast && ip->daddr == facts->broadcast))
         goto unheard;
-    count(&account->received);
+    COUNT(account->received);
     return 1;
 
 unheard:
-    count(&account->unheard);
+    COUNT(account->unheard);
     return 0;
 }
 
@@ -506,7 +520,7 @@ int impnet_getsockopt(struct bpf_sockopt *ctx)
     order = bpf_sk_storage_get(&orders, sk, 0, 0);
     if (!order)
         return 1;
-    *value = limited(set, order, bpf_ktime_get_ns(), 0);
+    *value = limited(order, bpf_ktime_get_ns(), 1, 0);
     /* One store for both would be no access that the verifier knows. */
     VOLATILE(ctx->optlen) = sizeof(*value);
     VOLATILE(ctx->retval) = 0;
