@@ -128,6 +128,8 @@ class Session final : private Interface::User {
     void orphan();
     /// The owner is back, under this name. Told now: what has waited, or else the present state.
     void resume(const std::string& owner, Observer& observer);
+    bool has_open_sockets() const { return !record_.sockets.empty(); }
+    void close_sockets(const std::string& reason);
     /// Closes the sockets and leaves the interface. The destructor does, too.
     void end();
 
@@ -154,7 +156,6 @@ class Session final : private Interface::User {
     void state_reported(const StateReport& report) override;
     void device_removed() override;
     void restore(const SocketRecord& record);
-    void close_sockets(const std::string& reason);
     void socket_was_closed(std::uint64_t id);
     /// The last report, told or not.
     State last_reported() const;
