@@ -135,7 +135,7 @@ int run(const Options& options, const Configuration& config, const Policy& polic
                                           status = 1;
                                           loop.stop();
                                       }});
-    const Ending ending(loop, notify, interfaces, presence);
+    const Ending ending(loop, notify, interfaces, sessions, presence);
     log::info("started",
               {{"version", std::string(version)}, {"data_path", std::string(data_path.name())}});
     loop.run();

@@ -142,6 +142,8 @@ class Session final : private Interface::User {
     void follow_policy();
     /// The session is not allowed any more: its owner is told so, and it ends.
     void revoke(const Decision& denial);
+    bool has_open_sockets() const { return !record_.sockets.empty(); }
+    void close_sockets(const std::string& reason);
     /// Closes the sockets and leaves the interface. The destructor does, too.
     void end();
 
@@ -170,7 +172,6 @@ class Session final : private Interface::User {
     void restore(const SocketRecord& record);
     /// What the policy says of a socket of ours.
     tl::expected<SocketPolicy, Decision> judge(std::uint16_t port) const;
-    void close_sockets(const std::string& reason);
     void socket_was_closed(std::uint64_t id);
     /// The last report, told or not.
     State last_reported() const;

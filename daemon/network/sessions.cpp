@@ -137,6 +137,15 @@ std::vector<Session*> Sessions::all() const {
     return out;
 }
 
+bool Sessions::have_sockets() const {
+    return std::any_of(sessions_.begin(), sessions_.end(),
+                       [](const auto& entry) { return entry.second->has_open_sockets(); });
+}
+
+void Sessions::close_sockets(const std::string& reason) {
+    for (auto* session : all()) session->close_sockets(reason);
+}
+
 void Sessions::set_limits(Limits limits) {
     session_quota_.set_limit(limits.sessions_per_uid);
     socket_quota_.set_limit(limits.sockets_per_uid);

@@ -70,6 +70,10 @@ class Sessions {
     Result<Session*> find_orphan(const std::string& token, const Client& client) const;
     void close(std::uint64_t id) { sessions_.erase(id); }
     std::vector<Session*> all() const;
+    /// Is there one with a socket that is open?
+    bool have_sockets() const;
+    /// Takes all sockets back, whoever holds them.
+    void close_sockets(const std::string& reason);
 
     /// Numbers of sockets never repeat while the daemon runs.
     std::uint64_t next_socket_id() { return ++last_socket_; }

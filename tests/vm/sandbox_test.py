@@ -18,7 +18,7 @@ def capabilities(*numbers):
     return f"{sum(1 << number for number in numbers):016x}"
 
 
-NET_BIND_SERVICE, NET_ADMIN, NET_RAW = 10, 12, 13
+NET_BIND_SERVICE, NET_ADMIN, NET_RAW, PERFMON, BPF = 10, 12, 13, 38, 39
 
 
 class Sandbox(lab.Case):
@@ -28,7 +28,7 @@ class Sandbox(lab.Case):
     def test_systemd_rates_its_exposure_at_2_5_or_less(self):
         run("systemd-analyze security --no-pager --threshold=25 impnetd.service")
 
-    def test_the_daemon_has_its_user_and_three_capabilities(self):
+    def test_the_daemon_has_its_user_and_five_capabilities(self):
         daemon = status(lab.main_pid())
         uid = run("id -u impnet")
         self.assertEqual(daemon["Uid"].split(), [uid] * 4)
@@ -37,7 +37,7 @@ class Sandbox(lab.Case):
         self.assertEqual(daemon["Seccomp"], "2")
         for kind in "CapEff", "CapPrm", "CapBnd", "CapAmb":
             self.assertEqual(
-                daemon[kind], capabilities(NET_BIND_SERVICE, NET_ADMIN, NET_RAW), kind)
+                daemon[kind], capabilities(NET_BIND_SERVICE, NET_ADMIN, NET_RAW, PERFMON, BPF), kind)
 
     def test_the_dhcp_client_has_two_capabilities_and_real_time_priority(self):
         with lab.echo() as echo:
