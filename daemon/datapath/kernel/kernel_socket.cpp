@@ -85,6 +85,24 @@ std::uint16_t KernelSocket::local_port() const {
     return account && (account->flags & IMPNET_UNSENT) == 0 ? udp_.port() : 0;
 }
 
+std::uint16_t KernelSocket::bound_port() const {
+    sockaddr_in local{};
+    socklen_t size = sizeof(local);
+    if (::getsockname(udp_.fd(), reinterpret_cast<sockaddr*>(&local), &size) != 0) return 0;
+    return ntohs(local.sin_port);
+}
+
+bool KernelSocket::is_disconnected() const {
+    int ifindex = 0;
+    socklen_t size = sizeof(ifindex);
+    return ::getsockopt(udp_.fd(), SOL_SOCKET, SO_BINDTOIFINDEX, &ifindex, &size) == 0 &&
+           ifindex == 0;
+}
+
+void KernelSocket::end_disconnected() {
+    if (end_reason_.empty()) revoke("disconnected by its holder");
+}
+
 Result<UniqueFd> KernelSocket::acquire() {
     if (delivery_ == Delivery::signal) {
         return fail(ErrorCode::invalid_argument,
@@ -245,10 +263,16 @@ void KernelSocket::close() {
     poll_.reset();
     last_counters_ = counters();
     shared_.owner.closed(*this);
-    // First the order, so that nothing arrives any more; then the end, which wakes whoever waits.
+    // First the order, so that nothing arrives any more; then what is unread goes; then the end,
+    // which wakes whoever waits and finds nothing.
     orders_.flags |= IMPNET_REVOKED;
     static_cast<void>(shared_.programs.set_orders(udp_.fd(), orders_));
+    while (::recv(udp_.fd(), nullptr, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0) continue;
     ::shutdown(udp_.fd(), SHUT_RDWR);
+    // Who still holds it can disconnect it, so that it has its port on all devices, whatever device
+    // it is bound to when we leave it. Those that may have the port as well are our own next ones.
+    constexpr int on = 1;
+    ::setsockopt(udp_.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     udp_.close();
 }
 

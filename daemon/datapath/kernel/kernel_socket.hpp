@@ -60,6 +60,14 @@ class KernelSocket final : public DataSocket {
     std::vector<int> descriptors() const override;
 
     std::uint64_t id() const { return orders_.id; }
+    /// The port that the kernel has for it, in force or not; 0: none.
+    std::uint16_t bound_port() const;
+    /// A client has, or had, the descriptor.
+    bool was_acquired() const { return (orders_.flags & IMPNET_ACQUIRED) != 0; }
+    /// Its holder has disconnected it (connect(2), AF_UNSPEC), which takes the device from it.
+    bool is_disconnected() const;
+    /// Ends it for that.
+    void end_disconnected();
     /// It aimed at a forbidden address, and a program has ended it.
     void killed(Ipv4 address, std::uint16_t port);
 
