@@ -107,8 +107,11 @@ void KernelPath::set_extra_networks(const std::vector<Ipv4Network>& networks) {
 }
 
 KernelSocket::Shared KernelPath::shared() {
-    return {
-        .loop = loop_, .programs = *programs_, .owner = *this, .extra_networks = extra_networks_};
+    return {.loop = loop_,
+            .programs = *programs_,
+            .owner = *this,
+            .aside = aside_,
+            .extra_networks = extra_networks_};
 }
 
 Result<std::unique_ptr<DataSocket>> KernelPath::open(const Request& request,

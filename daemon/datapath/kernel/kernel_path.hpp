@@ -82,6 +82,7 @@ class KernelPath final : public DataPath, private kernel::KernelSocket::Owner {
     std::unique_ptr<kernel::Programs> programs_;
     kernel::SocketSource source_;
     kernel::Clients clients_;
+    kernel::Aside aside_;
     std::vector<Ipv4Network> extra_networks_;
     std::map<Slot, InterfaceFacts> interfaces_;  // sockets look at the entries: none is erased
     std::map<std::uint64_t, kernel::KernelSocket*> sockets_;  // those that are open
