@@ -34,6 +34,7 @@ void read_ip(Capture::Packet& packet, const char* data, std::size_t size) {
     packet.ttl = header.ttl;
     packet.first_fragment = (ntohs(header.frag_off) & 0x1fff) == 0;
     const std::size_t length = std::size_t{header.ihl} * 4;
+    packet.header = length;
     udphdr udp{};
     if (header.protocol != IPPROTO_UDP || !packet.first_fragment || size < length + sizeof(udp)) {
         return;

@@ -25,6 +25,7 @@ class Capture {
         std::string to;
         int ip_protocol = 0;  ///< 17: UDP, 2: IGMP
         int ttl = 0;
+        std::size_t header = 0;  ///< octets of the IPv4 header: 20 without options
         bool first_fragment = true;
         std::uint16_t from_port = 0;  ///< UDP, first fragment
         std::uint16_t to_port = 0;

@@ -107,8 +107,11 @@ void KernelPath::set_extra_networks(const std::vector<Ipv4Network>& networks) {
 }
 
 KernelSocket::Shared KernelPath::shared() {
-    return {
-        .loop = loop_, .programs = *programs_, .owner = *this, .extra_networks = extra_networks_};
+    return {.loop = loop_,
+            .programs = *programs_,
+            .owner = *this,
+            .aside = aside_,
+            .extra_networks = extra_networks_};
 }
 
 Result<std::unique_ptr<DataSocket>> KernelPath::open(const Request& request,
@@ -120,9 +123,7 @@ Result<std::unique_ptr<DataSocket>> KernelPath::open(const Request& request,
                     "the kernel data path has a hundred interfaces a class");
     auto membership = clients_.join(request.client.key());
     if (!membership) return tl::unexpected<Error>(membership.error());
-    auto udp = UdpSocket::open(
-        {.ifindex = facts.ifindex, .device = facts.device, .port = request.port, .ttl = ttl_},
-        [this] { return source_.take(); });
+    auto udp = make_socket(facts, request.port);
     if (!udp) return tl::unexpected<Error>(udp.error());
 
     impnet_account account{};
@@ -139,6 +140,47 @@ Result<std::unique_ptr<DataSocket>> KernelPath::open(const Request& request,
         return tl::unexpected<Error>(told.error());
     return std::make_unique<KernelSocket>(shared(), facts, std::move(*udp), std::move(*membership),
                                           orders, request, observer);
+}
+
+/// A port that the kernel chose at binding would be lost when the holder disconnects the socket,
+/// and a port that nobody knows of would take its place with the next send. So it is found first
+/// and then asked for by its number.
+Result<UdpSocket> KernelPath::make_socket(const InterfaceFacts& facts, std::uint16_t port) {
+    UdpSocket::Options options{
+        .ifindex = facts.ifindex, .device = facts.device, .port = port, .ttl = ttl_};
+    const auto take = [this] { return source_.take(); };
+    for (int attempt = 0; port == 0 && attempt < 32; ++attempt) {
+        options.port = 0;
+        auto found = UdpSocket::open(options);
+        if (!found) return found;
+        options.port = found->port();
+        found->close();
+        auto udp = UdpSocket::open(options, take);
+        // Else somebody was faster.
+        if (udp || udp.error().code != ErrorCode::port_in_use) return udp;
+    }
+    auto udp = UdpSocket::open(options, take);
+    if (udp || udp.error().code != ErrorCode::port_in_use || !reclaim(port)) return udp;
+    // Only with those who let others have it, too: dead sockets of ours do.
+    int reuse = 1;
+    udp = UdpSocket::open(options, [&]() -> Result<UniqueFd> {
+        auto made = take();
+        if (made) ::setsockopt(made->get(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+        return made;
+    });
+    reuse = 0;
+    if (udp) ::setsockopt(udp->fd(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+    return udp;
+}
+
+bool KernelPath::reclaim(std::uint16_t port) {
+    std::vector<KernelSocket*> disconnected;
+    for (const auto& [id, socket] : sockets_) {
+        if (socket->was_acquired() && socket->bound_port() == port && socket->is_disconnected())
+            disconnected.push_back(socket);
+    }
+    for (KernelSocket* socket : disconnected) socket->end_disconnected();
+    return abandoned_.test(port);
 }
 
 Result<std::unique_ptr<DataSocket>> KernelPath::adopt(const Request& request,
@@ -190,6 +232,7 @@ void KernelPath::opened(KernelSocket& socket) {
 }
 
 void KernelPath::closed(KernelSocket& socket) {
+    if (socket.was_acquired()) abandoned_.set(socket.bound_port());
     sockets_.erase(socket.id());
     if (sockets_.empty()) alive_.stop();
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bitset>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -64,6 +65,10 @@ class KernelPath final : public DataPath, private kernel::KernelSocket::Owner {
 
     Result<> prove();
     kernel::KernelSocket::Shared shared();
+    /// A UDP socket of the control group. 0: the kernel chooses a port.
+    Result<UdpSocket> make_socket(const InterfaceFacts& facts, std::uint16_t port);
+    /// Takes a port from those who have no right to it any more. False: nobody such has it.
+    bool reclaim(std::uint16_t port);
     void opened(kernel::KernelSocket& socket) override;
     void closed(kernel::KernelSocket& socket) override;
     void say_alive();
@@ -77,9 +82,12 @@ class KernelPath final : public DataPath, private kernel::KernelSocket::Owner {
     std::unique_ptr<kernel::Programs> programs_;
     kernel::SocketSource source_;
     kernel::Clients clients_;
+    kernel::Aside aside_;
     std::vector<Ipv4Network> extra_networks_;
     std::map<Slot, InterfaceFacts> interfaces_;  // sockets look at the entries: none is erased
     std::map<std::uint64_t, kernel::KernelSocket*> sockets_;  // those that are open
+    // Ports of sockets that ended and of which a client had the descriptor: it may have it still.
+    std::bitset<65'536> abandoned_;
     Timer alive_;
     Poll events_;
 };

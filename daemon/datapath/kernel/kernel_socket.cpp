@@ -61,7 +61,7 @@ KernelSocket::KernelSocket(const Shared& shared, const InterfaceFacts& facts, Ud
                            const DataPath::Request& request, Observer& observer)
     : shared_(shared),
       facts_(facts),
-      udp_(std::move(udp)),
+      udp_(std::make_shared<UdpSocket>(std::move(udp))),
       membership_(std::move(membership)),
       orders_(orders),
       delivery_(request.delivery),
@@ -71,7 +71,7 @@ KernelSocket::KernelSocket(const Shared& shared, const InterfaceFacts& facts, Ud
       observer_(observer) {
     shared_.owner.opened(*this);
     if (delivery_ == Delivery::descriptor) return;
-    poll_.emplace(shared_.loop, udp_.fd(), [this](int) { read_arrivals(); });
+    poll_.emplace(shared_.loop, fd(), [this](int) { read_arrivals(); });
     poll_->watch(Poll::readable);
 }
 
@@ -80,9 +80,32 @@ KernelSocket::~KernelSocket() {
 }
 
 std::uint16_t KernelSocket::local_port() const {
-    if (udp_.fd() < 0) return 0;
-    const auto account = shared_.programs.account(udp_.fd());
-    return account && (account->flags & IMPNET_UNSENT) == 0 ? udp_.port() : 0;
+    if (fd() < 0) return 0;
+    const auto account = shared_.programs.account(fd());
+    return account && (account->flags & IMPNET_UNSENT) == 0 ? udp_->port() : 0;
+}
+
+// To ask for an option takes the lock, too, since a program is asked about it.
+
+bool KernelSocket::is_disconnected() const {
+    const auto ifindex = std::make_shared<int>(-1);
+    const auto ask = [ifindex, udp = udp_] {
+        socklen_t size = sizeof(*ifindex);
+        ::getsockopt(udp->fd(), SOL_SOCKET, SO_BINDTOIFINDEX, ifindex.get(), &size);
+    };
+    return shared_.aside.run(membership_.slot(), ask) && *ifindex == 0;
+}
+
+std::uint32_t KernelSocket::kernel_drops() const {
+    if (!was_acquired()) return udp_->kernel_drops();
+    const auto drops = std::make_shared<std::uint32_t>(0);
+    const auto ask = [drops, udp = udp_] { *drops = udp->kernel_drops(); };
+    if (shared_.aside.run(membership_.slot(), ask)) last_drops_ = *drops;
+    return last_drops_;
+}
+
+void KernelSocket::end_disconnected() {
+    if (end_reason_.empty()) revoke("disconnected by its holder");
 }
 
 Result<UniqueFd> KernelSocket::acquire() {
@@ -93,11 +116,11 @@ Result<UniqueFd> KernelSocket::acquire() {
     if (!end_reason_.empty()) return fail(ErrorCode::socket_closed, end_reason_);
     if ((orders_.flags & IMPNET_ACQUIRED) != 0)
         return fail(ErrorCode::busy, "the descriptor was acquired before");
-    UniqueFd copy(::fcntl(udp_.fd(), F_DUPFD_CLOEXEC, 0));
+    UniqueFd copy(::fcntl(fd(), F_DUPFD_CLOEXEC, 0));
     if (!copy)
         return fail(ErrorCode::failed, "no descriptor: " + std::generic_category().message(errno));
     orders_.flags |= IMPNET_ACQUIRED;
-    if (auto told = shared_.programs.set_orders(udp_.fd(), orders_); !told) {
+    if (auto told = shared_.programs.set_orders(fd(), orders_); !told) {
         orders_.flags &= ~IMPNET_ACQUIRED;
         return tl::unexpected<Error>(told.error());
     }
@@ -105,14 +128,14 @@ Result<UniqueFd> KernelSocket::acquire() {
 }
 
 std::vector<int> KernelSocket::descriptors() const {
-    return udp_.fd() >= 0 ? std::vector<int>{udp_.fd()} : std::vector<int>{};
+    return fd() >= 0 ? std::vector<int>{fd()} : std::vector<int>{};
 }
 
 SocketCounters KernelSocket::counters() const {
-    if (udp_.fd() < 0) return last_counters_;
+    if (fd() < 0) return last_counters_;
     // In this order, so that what arrives meanwhile does not count as dropped.
-    const std::uint32_t drops = udp_.kernel_drops();
-    const auto account = shared_.programs.account(udp_.fd());
+    const std::uint32_t drops = kernel_drops();
+    const auto account = shared_.programs.account(fd());
     if (!account) return last_counters_;
     // The kernel counts what the ingress program refused among its drops.
     const auto overflows =
@@ -130,7 +153,7 @@ void KernelSocket::set_policy(const SocketPolicy& policy) {
     policy_ = policy;
     if (!end_reason_.empty()) return;
     write_policy(policy, orders_);
-    if (auto told = shared_.programs.set_orders(udp_.fd(), orders_); !told)
+    if (auto told = shared_.programs.set_orders(fd(), orders_); !told)
         revoke("its policy cannot be put in force: " + told.error().message);
 }
 
@@ -152,10 +175,10 @@ Result<SendResult> KernelSocket::send(Ipv4 to, std::uint16_t port,
     }
     const auto& sent = data.size() > max_payload ? std::vector<std::uint8_t>() : data;
     const Ipv4 source = network ? network->address : Ipv4();
-    int error = udp_.send(source, to, port, sent);
+    int error = send_out(source, to, port, sent);
     // The bucket ran empty between the look at it and the taking, or a firewall of the host said
     // no: a second try tells which.
-    if (error == EPERM) error = udp_.send(source, to, port, sent);
+    if (error == EPERM) error = send_out(source, to, port, sent);
     if (error == 0) return SendResult::sent;
     if (is_full(error)) return SendResult::would_block;
     switch (error) {
@@ -178,9 +201,20 @@ Result<SendResult> KernelSocket::send(Ipv4 to, std::uint16_t port,
     return SendResult::not_connected;
 }
 
+/// A socket that a client holds may be corked, and its lock kept. It then is as if it were full.
+int KernelSocket::send_out(Ipv4 source, Ipv4 to, std::uint16_t port,
+                           const std::vector<std::uint8_t>& data) {
+    if (!was_acquired()) return udp_->send(source, to, port, data);
+    const auto error = std::make_shared<int>(0);
+    const auto send = [error, udp = udp_, source, to, port, data] {
+        *error = udp->send(source, to, port, data);
+    };
+    return shared_.aside.run(membership_.slot(), send) ? *error : EAGAIN;
+}
+
 /// Nothing while the device is not the one that the socket is bound to.
 std::optional<Ipv4Network> KernelSocket::network() const {
-    return facts_.ifindex == udp_.ifindex() ? facts_.network : std::nullopt;
+    return facts_.ifindex == udp_->ifindex() ? facts_.network : std::nullopt;
 }
 
 EgressRules KernelSocket::egress_rules() const {
@@ -205,7 +239,7 @@ void KernelSocket::read_arrivals() {
         message.msg_iovlen = 1;
         message.msg_control = control.data();
         message.msg_controllen = control.size();
-        const ssize_t size = ::recvmsg(udp_.fd(), &message, MSG_DONTWAIT);
+        const ssize_t size = ::recvmsg(fd(), &message, MSG_DONTWAIT);
         if (size < 0) return;
         const auto to = destination(message);
         const auto sender = Ipv4::from_network_order(from.sin_addr.s_addr);
@@ -216,7 +250,7 @@ void KernelSocket::read_arrivals() {
             {.from = sender,
              .from_port = ntohs(from.sin_port),
              .to = *to,
-             .to_port = udp_.port(),
+             .to_port = udp_->port(),
              .data = {buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(size)}});
         if (alive.expired() || !end_reason_.empty()) return;
     }
@@ -241,15 +275,29 @@ void KernelSocket::revoke(const std::string& reason) {
 }
 
 void KernelSocket::close() {
-    if (udp_.fd() < 0) return;
+    if (fd() < 0) return;
     poll_.reset();
     last_counters_ = counters();
     shared_.owner.closed(*this);
-    // First the order, so that nothing arrives any more; then the end, which wakes whoever waits.
+    // First the order, so that nothing arrives any more; then what is unread goes; then the end,
+    // which wakes whoever waits and finds nothing.
     orders_.flags |= IMPNET_REVOKED;
-    static_cast<void>(shared_.programs.set_orders(udp_.fd(), orders_));
-    ::shutdown(udp_.fd(), SHUT_RDWR);
-    udp_.close();
+    static_cast<void>(shared_.programs.set_orders(fd(), orders_));
+    while (::recv(fd(), nullptr, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0) continue;
+    const auto end = [udp = std::move(udp_)] {
+        ::shutdown(udp->fd(), SHUT_RDWR);
+        // Who still holds it can disconnect it, so that it has its port on all devices, whatever
+        // device it is bound to when we leave it. Those that may have the port as well are our own
+        // next ones.
+        constexpr int on = 1;
+        ::setsockopt(udp->fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        udp->close();
+    };
+    udp_ = nullptr;
+    if (was_acquired())
+        shared_.aside.run(membership_.slot(), end);
+    else
+        end();
 }
 
 }  // namespace impnetd::kernel

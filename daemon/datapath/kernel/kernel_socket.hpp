@@ -17,6 +17,7 @@
 
 #include "core/data_path.hpp"
 #include "core/datagram_policy.hpp"
+#include "datapath/kernel/aside.hpp"
 #include "datapath/kernel/clients.hpp"
 #include "datapath/kernel/programs.hpp"
 #include "datapath/udp_socket.hpp"
@@ -39,6 +40,7 @@ class KernelSocket final : public DataSocket {
         Loop& loop;
         Programs& programs;
         Owner& owner;
+        Aside& aside;
         const std::vector<Ipv4Network>& extra_networks;
     };
 
@@ -60,10 +62,23 @@ class KernelSocket final : public DataSocket {
     std::vector<int> descriptors() const override;
 
     std::uint64_t id() const { return orders_.id; }
+    /// In force or not.
+    std::uint16_t bound_port() const { return udp_->port(); }
+    /// A client has, or had, the descriptor.
+    bool was_acquired() const { return (orders_.flags & IMPNET_ACQUIRED) != 0; }
+    /// Its holder has disconnected it (connect(2), AF_UNSPEC), which takes the device from it.
+    bool is_disconnected() const;
+    /// Ends it for that.
+    void end_disconnected();
     /// It aimed at a forbidden address, and a program has ended it.
     void killed(Ipv4 address, std::uint16_t port);
 
   private:
+    int fd() const { return udp_ ? udp_->fd() : -1; }
+    /// Of the receiving side; as last known if the holder keeps its lock.
+    std::uint32_t kernel_drops() const;
+    /// 0, or the errno.
+    int send_out(Ipv4 source, Ipv4 to, std::uint16_t port, const std::vector<std::uint8_t>& data);
     std::optional<Ipv4Network> network() const;
     EgressRules egress_rules() const;
     void read_arrivals();
@@ -73,7 +88,7 @@ class KernelSocket final : public DataSocket {
 
     Shared shared_;
     const InterfaceFacts& facts_;
-    UdpSocket udp_;
+    std::shared_ptr<UdpSocket> udp_;  // also of what is done aside; null: closed
     Clients::Membership membership_;
     impnet_orders orders_;
     Delivery delivery_;
@@ -85,6 +100,7 @@ class KernelSocket final : public DataSocket {
         0;                    // of ours, that the kernel refuses before a program sees them
     std::string end_reason_;  // not empty: closed, and nobody destroyed us yet
     SocketCounters last_counters_;
+    mutable std::uint32_t last_drops_ = 0;
     std::optional<Poll> poll_;
     // Expires with this object: what runs later, or may have destroyed it, looks here first.
     std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);

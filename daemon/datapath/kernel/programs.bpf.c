@@ -426,11 +426,17 @@ int impnet_setsockopt(struct bpf_sockopt *ctx)
     account = bpf_sk_storage_get(&accounts, sk, 0, 0);
     if (!order || !account)
         return 1;
-    /* Of a dead one the daemon takes the port, by binding it to the loopback device. Nobody else
-     * gains anything by doing so. */
-    if (is_dead(order, account))
-        return ctx->level == 1 /* SOL_SOCKET */ && ctx->optname == 25 /* SO_BINDTODEVICE */ &&
-               ctx->optlen == 2 && value + 2 <= end && value[0] == 'l' && value[1] == 'o';
+    /* Of a dead one the daemon takes the port, by binding it to the loopback device and by letting
+     * others have it as well. Nobody else gains anything by doing so. */
+    if (is_dead(order, account)) {
+        if (ctx->level != 1 /* SOL_SOCKET */ || value + 2 > end)
+            return 0;
+        if (ctx->optname == 2 /* SO_REUSEADDR */)
+            return ctx->optlen == 4 && value + 4 <= end &&
+                   (value[0] || value[1] || value[2] || value[3]);
+        return ctx->optname == 25 /* SO_BINDTODEVICE */ && ctx->optlen == 2 && value[0] == 'l' &&
+               value[1] == 'o';
+    }
     return is_harmless(ctx->level, ctx->optname);
 }
 
@@ -439,6 +445,7 @@ int impnet_getsockopt(struct bpf_sockopt *ctx)
 {
     struct impnet_settings *set;
     struct bpf_sock *sk = ctx->sk;
+    struct impnet_account *account;
     struct impnet_orders *order;
     __u64 *value = ctx->optval;
 
@@ -448,9 +455,12 @@ int impnet_getsockopt(struct bpf_sockopt *ctx)
     if (!sk || !set || (void *)(value + 1) > ctx->optval_end)
         return 1;
     order = bpf_sk_storage_get(&orders, sk, 0, 0);
-    if (!order)
+    account = bpf_sk_storage_get(&accounts, sk, 0, 0);
+    if (!order || !account)
         return 1;
-    *value = limited(set, order, bpf_ktime_get_ns(), 0);
+    /* Asking counts as wanting to send; the slot of a dead one's client may be another's now. */
+    *value = is_dead(order, account) ? IMPNET_NEVER
+                                     : limited(set, order, bpf_ktime_get_ns(), 0);
     /* One store for both would be no access that the verifier knows. */
     VOLATILE(ctx->optlen) = sizeof(*value);
     VOLATILE(ctx->retval) = 0;
