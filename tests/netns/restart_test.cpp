@@ -296,7 +296,9 @@ TEST_CASE("a daemon killed at any moment of its start is succeeded by one that w
 }
 
 TEST_CASE("a stop ends what was handed out and leaves the interface", "[restart]") {
-    Running running;
+    // The relay's descriptors end with the daemon. On the kernel path it asks systemd whether this
+    // is a stop or a restart (tests/vm/kernel_path_test.py).
+    Running running("[datapath]\npath = \"relay\"\n");
     auto& lan = running.lan;
     auto& service = running.service;
     auto& owner = running.owner;

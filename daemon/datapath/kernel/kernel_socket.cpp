@@ -181,14 +181,23 @@ Result<SendResult> KernelSocket::send(Ipv4 to, std::uint16_t port,
     if (error == EPERM) error = send_out(source, to, port, sent);
     if (error == 0) return SendResult::sent;
     if (is_full(error)) return SendResult::would_block;
+    const auto forbidden = [&]() -> Result<SendResult> {
+        revoke(reason_of_denial(egress_rules(), to, port));
+        return fail(ErrorCode::address_not_allowed, end_reason_);
+    };
     switch (error) {
         case EACCES:
-            revoke(reason_of_denial(egress_rules(), to, port));
-            return fail(ErrorCode::address_not_allowed, end_reason_);
+            return forbidden();
         case EINVAL:
-            // Else an address that is on its way out: the kernel does not know it any more.
-            if (judge_egress(egress_rules(), to, port, 0) != EgressVerdict::forbidden_port) break;
-            if (port == 0) ++unseen_denials_;
+            // Port 0 the kernel refuses before it asks a program about the address. What is neither
+            // is an address of ours that is on its way out: the kernel does not know it any more.
+            if (port == 0) {
+                ++unseen_denials_;
+                const auto verdict = judge_egress(egress_rules(), to, port, 0);
+                if (verdict != EgressVerdict::forbidden_port) return forbidden();
+            } else if (is_allowed_destination(port)) {
+                break;
+            }
             return fail(ErrorCode::invalid_argument,
                         "port " + std::to_string(port) + " is not allowed as a destination");
         case EMSGSIZE:
