@@ -36,6 +36,15 @@
 #define IMPNET_NEVER (~0ULL)        /* no time is enough: more than the bucket ever has for it */
 #define IMPNET_LONGEST (1ULL << 61) /* no interval or depth is longer: sums do not overflow */
 
+/* What the compiler of BPF programs is not to think about, and what it is to unroll. */
+#ifdef __bpf__
+#define IMPNET_OPAQUE(value) __asm__ volatile("" : "+r"(value))
+#define IMPNET_UNROLLED _Pragma("unroll")
+#else
+#define IMPNET_OPAQUE(value)
+#define IMPNET_UNROLLED
+#endif
+
 /* Inline in earnest: a BPF program that holds a lock may not call, not even itself. */
 #define IMPNET_INLINE static inline __attribute__((always_inline, unused))
 
@@ -92,22 +101,38 @@ IMPNET_INLINE __u64 impnet_active(const struct impnet_bucket* bucket, __u64 epoc
     return known->number == epoch ? known->active : 0;
 }
 
+/* All ones if the number is negative, or else all zeros. */
+IMPNET_INLINE __u64 impnet_if_negative(__s64 number) {
+    __u64 mask = (__u64)(number >> 63);
+
+    IMPNET_OPAQUE(mask);
+    return mask;
+}
+
 /* The client counts as active in this epoch and in so many that follow, as far as they are known.
- */
+ * Without a branch for each, since the verifier of a BPF program would follow every way through
+ * them. */
 IMPNET_INLINE void impnet_attend(struct impnet_bucket* bucket, struct impnet_share* share,
                                  __u64 epoch, __u64 following) {
     __u64 until = epoch + (following < IMPNET_EPOCHS ? following : IMPNET_EPOCHS - 1);
     __u64 next = share->active_until >= epoch ? share->active_until + 1 : epoch;
-    int i;
+    __u64 i;
 
-    for (i = 0; i < IMPNET_EPOCHS && next <= until; i++, next++) {
-        struct impnet_epoch* known = &bucket->epochs[next % IMPNET_EPOCHS];
-        if (known->number != next) {
-            known->number = next;
-            known->active = 0;
-        }
-        known->active++;
-        share->active_until = next;
+    if (next > until) return;
+    share->active_until = until;
+    IMPNET_UNROLLED
+    for (i = 0; i < IMPNET_EPOCHS; i++) {
+        struct impnet_epoch* known = &bucket->epochs[i];
+        /* The epoch that has this place next; whether it counts; whether it is known already. */
+        __u64 number = next + (i - next) % IMPNET_EPOCHS;
+        __u64 counts = ~impnet_if_negative((__s64)(until - number));
+        __u64 differs = known->number ^ number;
+        __u64 same, active = known->active;
+
+        known->number ^= differs & counts;
+        same = impnet_if_negative((__s64)differs - 1);
+        known->active = active + (((active & same) + 1 - active) & counts);
+        IMPNET_OPAQUE(next); /* one place after the other: there are few registers */
     }
 }
 

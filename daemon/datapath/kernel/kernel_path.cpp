@@ -60,6 +60,7 @@ KernelPath::KernelPath(Loop& loop, ControlGroup group, std::unique_ptr<Programs>
     programs_->set_ttl(options.ttl);
     set_limit(options.limit);
     programs_->say_alive(monotonic_nanoseconds());
+    lost_events_ = programs_->tally(IMPNET_LOST_EVENTS);
     events_.watch(Poll::readable);
 }
 
@@ -78,15 +79,15 @@ Result<> KernelPath::prove() {
                                    reinterpret_cast<const sockaddr*>(&to), sizeof(to));
         return sent < 0 ? errno : 0;
     };
-    const auto before = programs_->refusals();
-    if (send() != EPERM || programs_->refusals() != before + 1)
+    const auto before = programs_->tally(IMPNET_REFUSALS);
+    if (send() != EPERM || programs_->tally(IMPNET_REFUSALS) != before + 1)
         return fail(ErrorCode::failed, "a send that must be refused was not");
     impnet_orders probe{};
     probe.flags = IMPNET_PROBE;
     if (auto told = programs_->set_orders(socket->get(), probe); !told) return told;
     if (auto told = programs_->set_account(socket->get(), {}); !told) return told;
     const int error = send();
-    if (error == 0 || (error == EPERM && programs_->refusals() != before + 2))
+    if (error == 0 || (error == EPERM && programs_->tally(IMPNET_REFUSALS) != before + 2))
         return fail(ErrorCode::failed, "a packet that must be refused was not");
     return {};
 }
@@ -246,9 +247,17 @@ void KernelPath::read_events() {
     // Ended later: a socket's observer may destroy others.
     std::vector<impnet_event> events;
     programs_->read_events([&](const impnet_event& event) { events.push_back(event); });
+    if (const auto lost = programs_->tally(IMPNET_LOST_EVENTS); lost != lost_events_) {
+        lost_events_ = lost;
+        for (const auto& [id, socket] : sockets_) {
+            const auto account = programs_->account(socket->descriptors().front());
+            if (account && (account->flags & IMPNET_DEAD) != 0)
+                events.push_back({id, account->forbidden_address, account->forbidden_port});
+        }
+    }
     for (const auto& event : events) {
         const auto found = sockets_.find(event.id);
-        if (found == sockets_.end()) continue;
+        if (found == sockets_.end()) continue;  // told of it twice, or closed meanwhile
         found->second->killed(Ipv4::from_network_order(event.address),
                               static_cast<std::uint16_t>(event.port));
     }

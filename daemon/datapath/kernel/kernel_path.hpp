@@ -88,6 +88,7 @@ class KernelPath final : public DataPath, private kernel::KernelSocket::Owner {
     std::map<std::uint64_t, kernel::KernelSocket*> sockets_;  // those that are open
     // Ports of sockets that ended and of which a client had the descriptor: it may have it still.
     std::bitset<65'536> abandoned_;
+    std::uint64_t lost_events_ = 0;
     Timer alive_;
     Poll events_;
 };

@@ -79,32 +79,30 @@ struct {
     __type(value, struct impnet_account);
 } accounts SEC(".maps");
 
-/* Room for an event of each of the 16384 sockets that there can be: none is ever lost. */
+/* Room for 2730. The daemon looks itself for what did not fit. */
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 512 * 1024);
+    __uint(max_entries, 64 * 1024);
 } events SEC(".maps");
 
-/* Packets and calls of sockets without orders, which were refused. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
+    __uint(max_entries, IMPNET_TALLIES);
     __type(key, __u32);
     __type(value, __u64);
-} refusals SEC(".maps");
+} tallies SEC(".maps");
 
 INLINE void count(__u64 *counter)
 {
     __sync_fetch_and_add(counter, 1);
 }
 
-INLINE void count_refusal(void)
+INLINE void tally(__u32 which)
 {
-    __u32 zero = 0;
-    __u64 *refused = bpf_map_lookup_elem(&refusals, &zero);
+    __u64 *counter = bpf_map_lookup_elem(&tallies, &which);
 
-    if (refused)
-        count(refused);
+    if (counter)
+        count(counter);
 }
 
 INLINE struct impnet_settings *the_settings(void)
@@ -204,8 +202,10 @@ INLINE void kill(const struct impnet_orders *order, struct impnet_account *accou
     account->forbidden_address = address;
     account->forbidden_port = port;
     event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-    if (!event)
+    if (!event) {
+        tally(IMPNET_LOST_EVENTS);
         return;
+    }
     event->id = order->id;
     event->address = address;
     event->port = port;
@@ -236,7 +236,7 @@ int impnet_sendmsg4(struct bpf_sock_addr *ctx)
     order = bpf_sk_storage_get(&orders, sk, 0, 0);
     account = bpf_sk_storage_get(&accounts, sk, 0, 0);
     if (!order || !account) {
-        count_refusal();
+        tally(IMPNET_REFUSALS);
         return refuse(EPERM);
     }
     if (order->flags & IMPNET_PROBE)
@@ -302,7 +302,7 @@ int impnet_egress(struct __sk_buff *skb)
     order = bpf_sk_storage_get(&orders, sk, 0, 0);
     account = bpf_sk_storage_get(&accounts, sk, 0, 0);
     if (!order || !account || (order->flags & IMPNET_PROBE)) {
-        count_refusal();
+        tally(IMPNET_REFUSALS);
         return 0;
     }
     if (is_dead(order, account))

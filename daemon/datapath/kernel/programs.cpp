@@ -269,10 +269,9 @@ impnet_bucket Programs::bucket() const {
     return value.bucket;
 }
 
-std::uint64_t Programs::refusals() const {
-    const std::uint32_t zero = 0;
+std::uint64_t Programs::tally(std::uint32_t which) const {
     std::uint64_t count = 0;
-    ::bpf_map_lookup_elem(bpf_map__fd(object_->skeleton->maps.refusals), &zero, &count);
+    ::bpf_map_lookup_elem(bpf_map__fd(object_->skeleton->maps.tallies), &which, &count);
     return count;
 }
 

@@ -61,8 +61,8 @@ class Programs {
     void clear_share(std::uint32_t client);
     impnet_share share(std::uint32_t client) const;
     impnet_bucket bucket() const;
-    /// Calls on sockets without orders that were refused.
-    std::uint64_t refusals() const;
+    /// IMPNET_REFUSALS or IMPNET_LOST_EVENTS: how many so far.
+    std::uint64_t tally(std::uint32_t which) const;
 
     /// Readable when a program has something to tell.
     int events_fd() const;

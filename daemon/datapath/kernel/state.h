@@ -102,6 +102,11 @@ struct impnet_account {
 #define IMPNET_UNSENT 1U /* not in force before its first datagram */
 #define IMPNET_DEAD 2U   /* it aimed at a forbidden address */
 
+/* What is counted of all together. */
+#define IMPNET_REFUSALS 0U    /* packets and calls of sockets without orders */
+#define IMPNET_LOST_EVENTS 1U /* for which there was no room */
+#define IMPNET_TALLIES 2
+
 /* Told to the daemon, once a socket: it is dead. */
 struct impnet_event {
     __u64 id;
