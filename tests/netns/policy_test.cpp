@@ -249,8 +249,6 @@ void each_condition_decides(const std::string& path) {
     // Nothing arrives from there, so that nobody can make the program answer and lose its socket.
     const auto again = of_member->open_udp(session, 2001);
     CHECK(send(again, "10.77.1.1", 632) == "ok");
-    printer.send("10.77.1.100", 2001, hello);
-    other.send("10.77.1.100", 2001, hello);
     std::vector<std::uint16_t> senders;
     const auto received = of_member->raw().connection().addMatch(
         "type='signal',interface='org.impnet1.UdpSocket',member='Received'",
@@ -258,6 +256,8 @@ void each_condition_decides(const std::string& path) {
             std::string from;
             message >> from >> senders.emplace_back();
         });
+    printer.send("10.77.1.100", 2001, hello);
+    other.send("10.77.1.100", 2001, hello);
     REQUIRE(of_member->until([&] { return !senders.empty(); }));
     CHECK(senders == std::vector<std::uint16_t>{9101});
     CHECK_THAT(send(again, "10.77.1.1", 631), Contains("by the rule no-printers"));
