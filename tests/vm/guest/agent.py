@@ -36,6 +36,8 @@ def perform(request):
 
 
 def main():
+    while not os.path.exists(PORT):  # udev has yet to name it
+        select.select([], [], [], 0.02)
     port = os.open(PORT, os.O_RDWR)
     readable = select.poll()
     readable.register(port, select.POLLIN)
