@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What the descriptor answers that UdpSocket.Acquire returns when its info says path "kernel". It is
- * a UDP socket (udp(7)) that may send and receive, and not be bound, connected or, but for its
+ * What the descriptor answers that UdpSocket.Acquire returns when its info says path "kernel". It
+ * is a UDP socket (udp(7)) that may send and receive, and not be bound, connected or, but for its
  * buffers and time limits, set up (EPERM). IP_PKTINFO is on. What a send returns:
  *
  *     ENETUNREACH  not connected, off the subnet, or our own address

@@ -106,7 +106,7 @@ class KernelPath(lab.Case):
             sent = int(said.split()[1])
             self.assertEqual(said, f"steady {sent} []")
             eventually(lambda: received() == sent, what=f"{sent} datagrams")
-            raw.ask("statistics", f"counted {sent}\n")
+            raw.ask("statistics", rf"counted {sent}\b")
 
     def test_a_daemon_that_hangs_or_is_gone_changes_no_rule(self):
         with Raw() as raw:
@@ -132,7 +132,7 @@ class Limit(lab.Case):
             run("systemctl restart impnetd", timeout=40)
             raw.ask("resume", "resumed")
             raw.ask(f"send {lab.SERVER} 100", "sent 40 EAGAIN")
-            raw.ask("statistics", "counted 100\n")
+            raw.ask("statistics", r"counted 100\b")
             self.assertEqual(received(), 100)
 
 

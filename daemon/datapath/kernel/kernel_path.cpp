@@ -13,7 +13,6 @@
 
 namespace impnetd {
 
-using kernel::Clients;
 using kernel::ControlGroup;
 using kernel::KernelSocket;
 using kernel::Programs;
@@ -55,12 +54,12 @@ KernelPath::KernelPath(Loop& loop, ControlGroup group, std::unique_ptr<Programs>
       programs_(std::move(programs)),
       source_(loop, options.socket_source, group_),
       clients_(*programs_),
+      lost_events_(programs_->tally(IMPNET_LOST_EVENTS)),
       alive_(loop, [this] { say_alive(); }),
       events_(loop, programs_->events_fd(), [this](int) { read_events(); }) {
     programs_->set_ttl(options.ttl);
     set_limit(options.limit);
     programs_->say_alive(monotonic_nanoseconds());
-    lost_events_ = programs_->tally(IMPNET_LOST_EVENTS);
     events_.watch(Poll::readable);
 }
 

@@ -40,7 +40,7 @@ class KernelPath final : public DataPath, private kernel::KernelSocket::Owner {
 
     /// Failed, with what is missing here.
     static Result<std::unique_ptr<KernelPath>> make(Loop& loop, const Options& options);
-    ~KernelPath();
+    ~KernelPath() override;
 
     std::string_view name() const override { return "kernel"; }
     void set_interface(Slot slot, const InterfaceFacts& facts) override;
@@ -88,7 +88,7 @@ class KernelPath final : public DataPath, private kernel::KernelSocket::Owner {
     std::map<std::uint64_t, kernel::KernelSocket*> sockets_;  // those that are open
     // Ports of sockets that ended and of which a client had the descriptor: it may have it still.
     std::bitset<65'536> abandoned_;
-    std::uint64_t lost_events_ = 0;
+    std::uint64_t lost_events_;
     Timer alive_;
     Poll events_;
 };

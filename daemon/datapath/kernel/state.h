@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What the daemon and its eBPF programs share: the values of the maps. Addresses and networks are in
- * network byte order, as they lie in a packet; ports and all else in the host's.
+ * What the daemon and its eBPF programs share: the values of the maps. Addresses and networks are
+ * in network byte order, as they lie in a packet; ports and all else in the host's.
  *
  * The maps outlive the daemon, and so do the programs of sockets that it handed out. A daemon that
  * comes after uses the maps of the one before if they are of its own layout: whatever changes here
@@ -21,7 +21,8 @@
 #define IMPNET_DESTINATIONS 16  /* rules of a socket about destinations */
 #define IMPNET_EXTRA_NETWORKS 8 /* local address space beside RFC 1918's */
 
-/* Without a sign of life from a daemon for so long nothing is sent: nobody could take a socket back. */
+/* Without a sign of life from a daemon for so long nothing is sent: nobody could take a socket
+ * back. */
 #define IMPNET_DAEMON_SILENCE (90ULL * 1000 * 1000 * 1000)
 
 /* A value that the daemon changes while programs read it: they look at `current` once and then at
