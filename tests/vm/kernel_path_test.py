@@ -81,6 +81,17 @@ class KernelPath(lab.Case):
                 with self.subTest(target=target):
                     self.assertEqual(lab.echoed(target, "hello"), "hello")
 
+    def test_a_service_without_sockets_of_its_own_has_ours(self):
+        confined = "RestrictAddressFamilies=AF_UNIX", "NoNewPrivileges=yes"  # as README.md says
+        options = " ".join(f"--property={one}" for one in confined)
+        own = attempt(f"systemd-run --quiet --wait --pipe --uid=member {options} "
+                      "python3 -c 'import socket; socket.socket(type=socket.SOCK_DGRAM)'")
+        self.assertNotEqual(own.returncode, 0)
+        self.assertIn("Address family not supported", own.stderr)
+        with lab.echo(confined) as echo:
+            echo.await_output("echoing on port 2001")
+            self.assertEqual(lab.echoed(lab.read("Address"), "hello"), "hello")
+
     def test_a_forbidden_address_ends_the_socket(self):
         with Raw() as raw:
             raw.ask(f"send {lab.SERVER} 1", "sent 1 OK")

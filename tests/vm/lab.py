@@ -60,8 +60,9 @@ class Program:
 
     count = 0
 
-    def __init__(self, command, user="member"):
+    def __init__(self, command, user="member", properties=()):
         Program.count += 1
+        self._properties = "".join(f"--property={one} " for one in properties)
         self._unit = f"program-{Program.count}"
         self._command = command
         self._user = user
@@ -69,7 +70,7 @@ class Program:
     def __enter__(self):
         run(f"systemd-run --quiet --collect --unit={self._unit} --uid={self._user} "
             f"--property=StandardOutput=truncate:/run/{self._unit} "
-            f"--property=StandardError=inherit {self._command}")
+            f"--property=StandardError=inherit {self._properties}{self._command}")
         return self
 
     def __exit__(self, *_):
@@ -82,9 +83,9 @@ class Program:
         eventually(lambda: text in self.output(), limit, f"{self._command} prints: {text}")
 
 
-def echo():
+def echo(properties=()):
     """The example, installed."""
-    return Program("/lab/project/echo eth0 2001")
+    return Program("/lab/project/echo eth0 2001", properties=properties)
 
 
 def echoed(address, text):
