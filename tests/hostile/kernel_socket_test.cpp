@@ -463,7 +463,7 @@ TEST_CASE("Each segment of a segmented send costs a token", "[hostile][kernel]")
     CHECK(arrived == 9);
     CHECK(socket->counters().sent == 9);
     scene.check_honest();
-    CHECK(scene.forbidden() == "");
+    CHECK_THAT(scene.forbidden(), Catch::Equals(""));
 }
 
 TEST_CASE("Of all options only those can be set that harm nobody", "[hostile][kernel]") {

@@ -22,7 +22,6 @@
 namespace {
 
 using namespace hostile;
-using impnetd::relay::Header;
 
 using Bytes = std::vector<std::uint8_t>;
 
@@ -236,7 +235,7 @@ TEST_CASE("Descriptors that are passed to a relay get nowhere", "[hostile][relay
     CHECK(open_here() == before);
     socket.reset();
     scene.check_honest();
-    CHECK(scene.forbidden() == "");
+    CHECK_THAT(scene.forbidden(), Catch::Equals(""));
 }
 
 TEST_CASE("A holder that never reads, never closes and never stops holds up nobody",
@@ -262,7 +261,7 @@ TEST_CASE("A holder that never reads, never closes and never stops holds up nobo
     socket.reset();
     CHECK(scene.victim().first->local_port() == attackers_port);
     scene.check_honest();
-    CHECK(scene.forbidden() == "");
+    CHECK_THAT(scene.forbidden(), Catch::Equals(""));
 }
 
 TEST_CASE("A relay's descriptor tells of the host no more than a look", "[hostile][relay]") {

@@ -263,7 +263,7 @@ TEST_CASE("Who is in the middle of sending when its socket is taken back sends n
         }
         CHECK(latest > 0);
         CHECK(latest < closed + 20'000);
-        CHECK(scene.forbidden() == "");
+        CHECK_THAT(scene.forbidden(), Catch::Equals(""));
         auto [next, next_fd] = scene.victim();
         CHECK(next->local_port() == attackers_port);
         scene.capture(0).clear();
@@ -303,7 +303,7 @@ TEST_CASE("Sockets that come and go under attack let nothing forbidden through",
     }
     CHECK(scene.hear(attacker, Milliseconds(20'000)) == "ended");
     scene.check_honest();
-    CHECK(scene.forbidden() == "");
+    CHECK_THAT(scene.forbidden(), Catch::Equals(""));
 }
 
 TEST_CASE("A forbidden address is the end of a socket, and its owner hears of it once",

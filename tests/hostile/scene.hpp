@@ -205,7 +205,7 @@ class Scene {
     void check_after(std::size_t leave) {
         check_honest();
         CHECK(left() == leave);
-        CHECK(forbidden() == "");
+        CHECK_THAT(forbidden(), Catch::Equals(""));
     }
 
     static void write(const std::string& path, const std::string& value) {

@@ -55,7 +55,7 @@ class CableScene : public WireScene {
         for (const Slot slot : {lan0, lan1}) set_address(slot, Ipv4Network{ours(slot), 24});
     }
 
-    std::string device(Slot slot) const override { return "lan" + std::to_string(slot); }
+    std::string device(Slot slot) const final { return "lan" + std::to_string(slot); }
     int ifindex(Slot slot) const override { return cables_.host.ifindex(device(slot)); }
 
     void set_address(Slot slot, std::optional<Ipv4Network> network) override {

@@ -83,7 +83,7 @@ TEST_CASE("A client that is killed a hundred times, as soon as it is there, cost
         CHECK(report.kind == LeaseReport::Kind::obtained);
         CHECK(report.lease.network == lease);
     }
-    CHECK(lab::descriptors_of(::getpid()) == descriptors);
+    CHECK(lab::descriptors_of(::getpid()) <= descriptors);
     // dnsmasq and this one: no zombie, no second client.
     const auto children = lab::children_of(::getpid());
     CHECK(std::none_of(children.begin(), children.end(),

@@ -601,7 +601,8 @@ TEST_CASE("a socket that a path cannot go on with is dead", "[kernel][restart]")
         REQUIRE(::bpf_map_update_elem(maps, &fd, &orders, BPF_ANY) == 0);
     }
     scene.succeed();
-    REQUIRE_FALSE(scene.path().adopt(wanted, std::move(descriptors), scene.log));
+    const auto adopted = scene.path().adopt(wanted, std::move(descriptors), scene.log);
+    REQUIRE_FALSE(adopted);
     check_dead(scene, *client);
 }
 

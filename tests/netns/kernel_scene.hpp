@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -82,8 +83,9 @@ class SocketClient final : public DataPathClient {
         const ssize_t size = ::recvmsg(fd_.get(), &message, MSG_DONTWAIT);
         if (size < 0) return std::nullopt;
         in_pktinfo info{};
-        REQUIRE(CMSG_FIRSTHDR(&message) != nullptr);
-        std::memcpy(&info, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(info));
+        const cmsghdr* entry = CMSG_FIRSTHDR(&message);
+        if (entry == nullptr) throw std::logic_error("a datagram without IP_PKTINFO");
+        std::memcpy(&info, CMSG_DATA(entry), sizeof(info));
         data.resize(static_cast<std::size_t>(size));
         sockaddr_in local{};
         socklen_t length = sizeof(local);
@@ -172,7 +174,7 @@ inline void check_dead(CableScene& scene, SocketClient& client, int error = EPIP
     CHECK_FALSE(client.receive());
     // To be disconnected does not bring it to life.
     const sockaddr nothing{.sa_family = AF_UNSPEC, .sa_data = {}};
-    ::connect(client.fd(), &nothing, sizeof(nothing));
+    static_cast<void>(::connect(client.fd(), &nothing, sizeof(nothing)));
     CHECK(send() == error);
     scene.peer_sends(0, DataPathScene::ours(), 2001, payload(7));
     REQUIRE(scene.received(before + 2));

@@ -406,5 +406,5 @@ TEST_CASE("A server that refuses every renewal costs a lease each time, and noth
     }
     // The clients that were refused are gone at once, and what they held.
     CHECK(lab::children_of(lied.daemon.pid(), "udhcpc").size() == 1);
-    CHECK(lab::descriptors_of(lied.daemon.pid()) == descriptors);
+    CHECK(lab::descriptors_of(lied.daemon.pid()) <= descriptors);
 }

@@ -528,7 +528,7 @@ void what_a_restart_brings_back_is_checked(const std::string& path) {
         std::vector<std::string> sockets;
         std::string token;
 
-        Owner(const lab::Bus& bus, uid_t user, std::vector<std::uint16_t> ports)
+        Owner(const lab::Bus& bus, uid_t user, const std::vector<std::uint16_t>& ports)
             : told(bus, user, impnet), session(told.open()) {
             for (const auto port : ports) sockets.push_back(told.open_udp(session, port));
             told.raw()

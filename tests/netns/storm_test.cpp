@@ -182,7 +182,7 @@ TEST_CASE("500 devices that come and go leave the daemon with what the kernel ha
         CHECK(stormy.agrees(a_second));
         CHECK(stormy.told.empty());
     }
-    CHECK(lab::descriptors_of(stormy.daemon.pid()) == descriptors);
+    CHECK(lab::descriptors_of(stormy.daemon.pid()) <= descriptors);
     if (!lab::sanitized()) CHECK(lab::memory_of(stormy.daemon.pid()) < memory + memory_noise);
 }
 
@@ -308,7 +308,7 @@ TEST_CASE("a cable that is pulled and plugged a thousand times is connected in t
     lab::Peer peer(connected.lan.server, 3000, "srv0");
     CHECK(lab::outcome(socket.send("10.77.1.1", 3000, "still here")) == "0");
     CHECK(peer.receive(lab::Deadline(soon)));
-    CHECK(lab::descriptors_of(pid) == descriptors);
+    CHECK(lab::descriptors_of(pid) <= descriptors);
     CHECK_FALSE(has_zombies(pid));
     CHECK(lab::children_of(pid, "udhcpc").size() == 1);
     if (!lab::sanitized()) CHECK(lab::memory_of(pid) < memory + memory_noise);
@@ -347,7 +347,7 @@ TEST_CASE("a cable that flaps where no server answers leaves one DHCP client, wh
     REQUIRE(program.until(soon, [&] { return diary.is(State::ethernet_dhcping); }));
     CHECK(wait_for_one());
     CHECK(is_a_chain(diary.steps()));
-    CHECK(lab::descriptors_of(daemon.pid()) == descriptors);
+    CHECK(lab::descriptors_of(daemon.pid()) <= descriptors);
 
     lab::DhcpServer dhcp(lan.server, "srv0");
     CHECK(program.until(soon, [&] { return diary.is(State::connected); }));
@@ -468,7 +468,7 @@ TEST_CASE("a device that is moved to another host's network and back is removed,
     }
     CHECK(connected.lan.addresses() == "10.77.1.100/24 ");
     CHECK(lab::children_of(connected.daemon.pid(), "udhcpc").size() == 1);
-    CHECK(lab::descriptors_of(connected.daemon.pid()) == descriptors);
+    CHECK(lab::descriptors_of(connected.daemon.pid()) <= descriptors);
 }
 
 TEST_CASE("a device that is deleted and made again fifty times under load is connected in the end",
@@ -504,7 +504,7 @@ TEST_CASE("a device that is deleted and made again fifty times under load is con
     }
     CHECK(closed == 150);
     CHECK(sent > 0);
-    CHECK(lab::descriptors_of(pid) == descriptors);
+    CHECK(lab::descriptors_of(pid) <= descriptors);
     CHECK(lab::children_of(pid, "udhcpc").size() == 1);
     if (!lab::sanitized()) CHECK(lab::memory_of(pid) < memory + memory_noise);
 }
