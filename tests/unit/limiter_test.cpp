@@ -4,7 +4,6 @@
 #include "datapath/limiter.hpp"
 
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -35,10 +34,7 @@ struct Scene {
     }
 
     std::uint64_t now = 100 * second;
-    // Zeroed by the kernel: what nobody touches costs nothing.
-    // NOLINTNEXTLINE(cppcoreguidelines-no-malloc)
-    std::unique_ptr<Limiter::Memory, decltype(&std::free)> memory{
-        static_cast<Limiter::Memory*>(std::calloc(1, sizeof(Limiter::Memory))), &std::free};
+    std::unique_ptr<Limiter::Memory> memory = std::make_unique<Limiter::Memory>();  // all zeros
     std::optional<Limiter> limiter;
 };
 
