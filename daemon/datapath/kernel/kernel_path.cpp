@@ -7,27 +7,15 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "core/fair_bucket.hpp"
+#include "datapath/clock.hpp"
 
 namespace impnetd {
 
 using kernel::ControlGroup;
 using kernel::KernelSocket;
 using kernel::Programs;
-
-namespace {
-
-/// What the programs' clock says (bpf_ktime_get_ns()).
-std::uint64_t monotonic_nanoseconds() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
-           static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-}  // namespace
 
 Result<std::unique_ptr<KernelPath>> KernelPath::make(Loop& loop, const Options& options) {
     auto group = ControlGroup::make();

@@ -5,20 +5,13 @@
 #include <utility>
 
 #include <sys/socket.h>
-#include <time.h>
 
+#include "datapath/clock.hpp"
 #include "datapath/udp_socket.hpp"
 
 namespace impnetd {
 
 namespace {
-
-std::uint64_t monotonic_nanoseconds() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
-           static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 int domain(int fd) {
     int value = -1;
