@@ -62,7 +62,8 @@ void Monitor::read(int most) {
     for (int count = 0; count < most; ++count) {
         const auto datagram = events_.receive(buffer);
         if (datagram) {
-            take_in(*datagram);
+            // What was queued before a loss is history: the tables, read next, are ahead of it.
+            if (!lost_ || retry_.active()) take_in(*datagram);
         } else if (datagram.error() == EAGAIN) {
             // Only now: the kernel drops everything until a socket that overran is drained.
             if (lost_ && !retry_.active()) start_resync();

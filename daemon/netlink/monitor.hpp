@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // Keeps the model true: it listens to the kernel's notifications and tells each change in their
-// order. The socket's buffer is finite, and what does not fit is lost. What had arrived before the
-// loss is still told as it was; then everything is read again, a datagram a turn of the loop, and
-// the difference told. Meanwhile notifications wait in the socket, so that none is older than the
-// tables that it is applied to.
+// order. The socket's buffer is finite, and what does not fit is lost. Then what waits in it is
+// thrown away, everything is read again, a datagram a turn of the loop, and the difference told.
+// Meanwhile notifications wait in the socket, so that none is older than the tables that it is
+// applied to.
 #pragma once
 
 #include <cstddef>
