@@ -105,19 +105,21 @@ Result<void> Core::turn(Poller::Wait wait) {
     const auto self = shared_from_this();  // a callback may destroy the Client
     dispatching_ = true;
     const Finally finished([this] {
+        due_.clear();
         dispatching_ = false;
         settle();
     });
 
     const auto ready = poller_.ready(wait);
-    const auto sockets = due_sockets(ready);
+    find_due_sockets(ready);
     const bool bus_ready = std::find(ready.begin(), ready.end(), bus_token) != ready.end();
-    if (bus_ready || bus_deadline_ <= monotonic_usec()) take_in_bus();
+    if (bus_ready || (bus_deadline_ != Poller::never && bus_deadline_ <= monotonic_usec()))
+        take_in_bus();
     take_in_absent();
     take_in_awaited();
     tell_events();
     tell_sendable();
-    deliver_datagrams(sockets);
+    deliver_datagrams();
     return {};
 }
 
@@ -137,6 +139,7 @@ void Core::stop() noexcept {
 // --- What arrives --------------------------------------------------------------------------------
 
 void Core::take_in_bus() {
+    bus_used_ = true;
     std::vector<Signal> signals;
     bus_->process(signals);
     for (auto& signal : signals) std::visit([this](auto& content) { take(content); }, signal);
@@ -309,6 +312,7 @@ void Core::take_in_absent() {
         if (!absent.absence.asks(now)) continue;
         absent.ticket = ++tickets_;
         absent.absence.asked();
+        bus_used_ = true;
         bus_->ask_resume(daemon_, absent.token, absent.ticket);
     }
 }
@@ -325,20 +329,18 @@ void Core::take_in_awaited() {
     });
 }
 
-std::vector<std::shared_ptr<Socket>> Core::due_sockets(std::span<const Poller::Token> ready) {
-    std::vector<std::shared_ptr<Socket>> due;
+void Core::find_due_sockets(std::span<const Poller::Token> ready) {
     if (std::exchange(work_, false)) {
         for (const auto& [token, weak] : sockets_)
             if (auto socket = weak.lock(); socket && socket->has_work())
-                due.push_back(std::move(socket));
+                due_.push_back(std::move(socket));
     }
     for (const auto token : ready) {
         const auto found = sockets_.find(token);
         if (found == sockets_.end()) continue;
         auto socket = found->second.lock();
-        if (socket && !socket->has_work()) due.push_back(std::move(socket));
+        if (socket && !socket->has_work()) due_.push_back(std::move(socket));
     }
-    return due;
 }
 
 // --- What is told --------------------------------------------------------------------------------
@@ -366,21 +368,22 @@ void Core::tell_sendable() {
     }
 }
 
-void Core::deliver_datagrams(const std::vector<std::shared_ptr<Socket>>& sockets) {
-    if (sockets.empty()) return;
+void Core::deliver_datagrams() {
+    if (due_.empty()) return;
     if (!batch_) batch_ = std::make_unique<ReceiveBatch>(batch_messages);
     // Should a callback throw, the next dispatch looks at all of them again. Of the others, what
     // work they have was noted when it came up.
     bool left = true;
     const Finally noted([&] { work_ = work_ || left; });
-    for (const auto& socket : sockets) socket->deliver(*batch_);
-    left = std::any_of(sockets.begin(), sockets.end(),
+    for (const auto& socket : due_) socket->deliver(*batch_);
+    left = std::any_of(due_.begin(), due_.end(),
                        [](const auto& socket) { return socket->has_work(); });
 }
 
 // --- What to wait for ----------------------------------------------------------------------------
 
 void Core::bus_used() {
+    bus_used_ = true;
     if (!dispatching_) settle();
 }
 
@@ -389,7 +392,7 @@ void Core::settle() {
     if (is_shut()) return;
     std::uint64_t deadline = Poller::never;
     bool now = !events_.empty() || work_;
-    bus_deadline_ = bus_->watch();
+    if (std::exchange(bus_used_, false)) bus_deadline_ = bus_->watch();
     // Zero: messages that are in memory already, or the connection is lost. No descriptor tells.
     if (bus_deadline_ == 0)
         now = true;

@@ -52,8 +52,9 @@ class Core : public std::enable_shared_from_this<Core> {
 
     // For sessions and sockets. The bus is there as long as `is_shut()` is not.
 
+    /// Whoever does anything with it calls `bus_used()` afterwards: messages may have been read by
+    /// the way.
     Bus& bus() { return *bus_; }
-    /// After anything was done with the bus: messages may have been read by the way.
     void bus_used();
     ReceiveBatch& scratch();
 
@@ -109,13 +110,14 @@ class Core : public std::enable_shared_from_this<Core> {
     void log(std::string line);
     void tell_events();
     void tell_sendable();
-    void deliver_datagrams(const std::vector<std::shared_ptr<Socket>>& sockets);
-    std::vector<std::shared_ptr<Socket>> due_sockets(std::span<const Poller::Token> ready);
+    void deliver_datagrams();
+    void find_due_sockets(std::span<const Poller::Token> ready);
     void settle();
 
     Poller poller_;
     std::unique_ptr<Bus> bus_;
     std::uint64_t bus_deadline_ = 0;
+    bool bus_used_ = true;  ///< since `bus_deadline_` was asked for
     std::string daemon_;  ///< its name on the bus; empty: not there
     std::function<void(std::string_view)> log_;
     std::uint64_t patience_usec_;
@@ -130,6 +132,7 @@ class Core : public std::enable_shared_from_this<Core> {
     std::map<Poller::Token, std::weak_ptr<Socket>> refused_;  ///< those that wait to be told
     bool work_ = false;
     bool dispatching_ = false;
+    std::vector<std::shared_ptr<Socket>> due_;  ///< in this turn
     std::atomic<bool> stop_ = false;
 
     // Two: a callback, which looks into the first, may send and so read by way of the second.

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "kernel_channel.hpp"
 
-#include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 
 #include "kernel.h"
@@ -18,14 +14,11 @@ namespace {
 
 /// Datagrams in one system call.
 constexpr std::size_t datagrams_at_once = 64;
-/// Of one datagram.
-constexpr std::size_t most_payload = 65507;
-constexpr int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 /// Longer than any wait of a limiter that lets anything pass.
 constexpr std::chrono::nanoseconds longest_wait = std::chrono::hours(24);
 
 /// Data that no datagram can carry; never read, never written.
-std::array<std::byte, most_payload + 1> too_much;
+std::array<std::byte, KernelChannel::most_payload + 1> too_much;
 
 std::uint16_t bound_port(int fd) {
     sockaddr_in address{};
@@ -34,21 +27,8 @@ std::uint16_t bound_port(int fd) {
     return ntohs(address.sin_port);
 }
 
-sockaddr_in socket_address(Ipv4 address, std::uint16_t port) {
-    sockaddr_in out{};
-    out.sin_family = AF_INET;
-    out.sin_port = htons(port);
-    out.sin_addr.s_addr = htonl(address.bits());
-    return out;
-}
-
-/// What is handed to the kernel: one byte more than there can be is as much too large as all.
-std::size_t size_to_send(const OutgoingDatagram& datagram) {
-    return std::min(datagram.data.size(), most_payload + 1);
-}
-
 bool is_too_large(const OutgoingDatagram& datagram) {
-    return datagram.data.size() > most_payload;
+    return datagram.data.size() > KernelChannel::most_payload;
 }
 
 bool is_forbidden(std::uint16_t port) {
@@ -88,12 +68,6 @@ KernelChannel::KernelChannel(Descriptor fd, std::uint16_t local_port)
 
 void KernelChannel::send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts,
                          Backlog&, ReceiveBatch&) {
-    if (datagrams.size() == 1 && !ended_) {
-        const int error = try_to_send(datagrams[0]);
-        verdicts[0] = error == 0 ? Verdict::sent : judge(error, datagrams[0], false);
-        note(verdicts[0]);
-        return;
-    }
     while (!datagrams.empty()) {
         const std::size_t count = std::min(datagrams_at_once, datagrams.size());
         send_some(datagrams.first(count), verdicts.first(count));
@@ -110,7 +84,7 @@ void KernelChannel::send_some(std::span<const OutgoingDatagram> datagrams,
     std::array<mmsghdr, datagrams_at_once> messages;
     for (std::size_t i = 0; i < datagrams.size(); ++i) {
         const auto& datagram = datagrams[i];
-        addresses[i] = socket_address(datagram.to, datagram.port);
+        addresses[i] = socket_address(datagram);
         payloads[i] = {const_cast<std::byte*>(datagram.data.data()), size_to_send(datagram)};
         messages[i] = {};
         messages[i].msg_hdr.msg_name = &addresses[i];
@@ -130,8 +104,7 @@ void KernelChannel::send_some(std::span<const OutgoingDatagram> datagrams,
             // Of the next one only its being refused is known: why, a second try has to tell.
             tried_before = true;
         } else if (errno != EINTR) {
-            verdicts[done] = judge(errno, datagrams[done], tried_before);
-            note(verdicts[done]);
+            verdicts[done] = judge_and_note(errno, datagrams[done], tried_before);
             ++done;
             tried_before = false;
         }
@@ -140,15 +113,11 @@ void KernelChannel::send_some(std::span<const OutgoingDatagram> datagrams,
               Verdict::closed);
 }
 
-/// 0, or the errno.
-int KernelChannel::try_to_send(const OutgoingDatagram& datagram) const {
-    const auto address = socket_address(datagram.to, datagram.port);
-    for (;;) {
-        if (::sendto(fd(), datagram.data.data(), size_to_send(datagram), flags,
-                     reinterpret_cast<const sockaddr*>(&address), sizeof address) >= 0)
-            return 0;
-        if (errno != EINTR) return errno;
-    }
+Verdict KernelChannel::judge_and_note(int error, const OutgoingDatagram& datagram,
+                                      bool tried_before) {
+    const Verdict verdict = judge(error, datagram, tried_before);
+    note(verdict);
+    return verdict;
 }
 
 Verdict KernelChannel::judge(int error, const OutgoingDatagram& datagram, bool tried_before) const {

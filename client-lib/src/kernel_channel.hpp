@@ -10,6 +10,11 @@
 // about once more in a form that the programs get to see and that cannot leave.
 #pragma once
 
+#include <algorithm>
+#include <cerrno>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "data_channel.hpp"
@@ -18,6 +23,9 @@ namespace impnet::detail {
 
 class KernelChannel final : public DataChannel {
   public:
+    /// Of one datagram.
+    static constexpr std::size_t most_payload = 65507;
+
     /// `local_port`: the one in force, 0 if none is before the first send.
     KernelChannel(Descriptor fd, std::uint16_t local_port);
 
@@ -28,9 +36,43 @@ class KernelChannel final : public DataChannel {
     std::chrono::nanoseconds retry_after() const override;
     std::span<const Datagram> receive(ReceiveBatch& batch) override;
 
+    /// One datagram, the cheapest way. Inline: after a system call each return is mispredicted, and
+    /// a few of these cost as much as what the kernel's programs do.
+    Verdict send(const OutgoingDatagram& datagram) {
+        if (ended_) return Verdict::closed;
+        const int error = try_to_send(datagram);
+        if (error != 0) return judge_and_note(error, datagram, false);
+        local_port_ = bound_port_;
+        return Verdict::sent;
+    }
+
   private:
+    static constexpr int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+
+    static sockaddr_in socket_address(const OutgoingDatagram& datagram) {
+        sockaddr_in out{};
+        out.sin_family = AF_INET;
+        out.sin_port = htons(datagram.port);
+        out.sin_addr.s_addr = htonl(datagram.to.bits());
+        return out;
+    }
+    /// What is handed to the kernel: one byte more than there can be is as much too large as all.
+    static std::size_t size_to_send(const OutgoingDatagram& datagram) {
+        return std::min(datagram.data.size(), most_payload + 1);
+    }
+    /// 0, or the errno.
+    int try_to_send(const OutgoingDatagram& datagram) const {
+        const auto address = socket_address(datagram);
+        for (;;) {
+            if (::sendto(fd(), datagram.data.data(), size_to_send(datagram), flags,
+                         reinterpret_cast<const sockaddr*>(&address), sizeof address) >= 0)
+                return 0;
+            if (errno != EINTR) return errno;
+        }
+    }
+
     void send_some(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts);
-    int try_to_send(const OutgoingDatagram& datagram) const;
+    Verdict judge_and_note(int error, const OutgoingDatagram& datagram, bool tried_before);
     Verdict judge(int error, const OutgoingDatagram& datagram, bool tried_before) const;
     void note(Verdict verdict);
 

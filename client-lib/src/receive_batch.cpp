@@ -18,20 +18,26 @@ ReceiveBatch::ReceiveBatch(std::size_t messages)
         header.msg_iovlen = 1;
         header.msg_name = &slots_[i].sender;
         header.msg_control = slots_[i].control.data();
+        restore(header);
     }
 }
 
+/// What the kernel overwrites with every message.
+void ReceiveBatch::restore(msghdr& header) {
+    header.msg_namelen = sizeof(sockaddr_in);
+    header.msg_controllen = sizeof(Slot::control);
+    header.msg_flags = 0;
+}
+
 int ReceiveBatch::fill(int fd) {
-    for (auto& header : headers_) {  // the kernel overwrote them
-        header.msg_hdr.msg_namelen = sizeof(sockaddr_in);
-        header.msg_hdr.msg_controllen = sizeof(Slot::control);
-        header.msg_hdr.msg_flags = 0;
-    }
+    for (std::size_t i = 0; i < filled_; ++i) restore(headers_[i].msg_hdr);
+    filled_ = 0;
     int count = 0;
     do {
         count = ::recvmmsg(fd, headers_.data(), static_cast<unsigned>(headers_.size()),
                            MSG_DONTWAIT | MSG_CMSG_CLOEXEC, nullptr);
     } while (count < 0 && errno == EINTR);
+    if (count > 0) filled_ = static_cast<std::size_t>(count);
     return count;
 }
 

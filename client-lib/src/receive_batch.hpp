@@ -49,9 +49,12 @@ class ReceiveBatch {
         alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(in_pktinfo))> control{};
     };
 
+    static void restore(msghdr& header);
+
     std::unique_ptr<std::byte[]> data_;  // NOLINT(modernize-avoid-c-arrays): left uninitialised
     std::vector<Slot> slots_;
     std::vector<mmsghdr> headers_;
+    std::size_t filled_ = 0;  ///< headers that the kernel has changed
 };
 
 }  // namespace impnet::detail

@@ -8,7 +8,11 @@ namespace impnet::detail {
 
 Socket::Socket(std::weak_ptr<Core> core, Remote remote, std::unique_ptr<DataChannel> channel,
                bool raw, OnDatagram on_datagram)
-    : core_(std::move(core)), remote_(std::move(remote)), channel_(std::move(channel)), raw_(raw) {
+    : core_(std::move(core)),
+      remote_(std::move(remote)),
+      channel_(std::move(channel)),
+      kernel_(dynamic_cast<KernelChannel*>(channel_.get())),
+      raw_(raw) {
     this->on_datagram(std::move(on_datagram));
 }
 
@@ -23,9 +27,15 @@ std::optional<Error> Socket::refusal() const {
 }
 
 Result<SendResult> Socket::send(const OutgoingDatagram& datagram) {
-    if (auto refused = refusal()) return *std::move(refused);
+    if (!is_open() || raw_) return *refusal();
     Verdict verdict = Verdict::closed;
-    send({&datagram, 1}, {&verdict, 1});
+    if (kernel_ != nullptr) {
+        verdict = kernel_->send(datagram);
+        if (verdict == Verdict::sent) return SendResult::sent;  // which means nothing else
+        heed({&verdict, 1});
+    } else {
+        send({&datagram, 1}, {&verdict, 1});
+    }
     return describe(verdict);
 }
 
@@ -52,14 +62,22 @@ std::vector<Result<SendResult>> Socket::send_batch(std::span<const OutgoingDatag
     std::vector<Verdict> verdicts(datagrams.size(), Verdict::closed);
     send(datagrams, verdicts);
     results.reserve(verdicts.size());
-    for (const auto verdict : verdicts) results.push_back(describe(verdict));
+    for (const auto verdict : verdicts) {
+        if (verdict == Verdict::sent)
+            results.emplace_back(SendResult::sent);
+        else
+            results.push_back(describe(verdict));
+    }
     return results;
 }
 
 void Socket::send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts) {
-    const auto core = core_.lock();
-    channel_->send(datagrams, verdicts, backlog_, core->scratch());
-    if (has_work()) core->note_work();
+    channel_->send(datagrams, verdicts, backlog_, core_.lock()->scratch());
+    heed(verdicts);
+}
+
+void Socket::heed(std::span<const Verdict> verdicts) {
+    if (has_work()) core_.lock()->note_work();
     if (std::find(verdicts.begin(), verdicts.end(), Verdict::would_block) != verdicts.end())
         note_refusal();
 }
@@ -124,6 +142,7 @@ void Socket::close_here() noexcept {
     if (!channel_) return;
     if (const auto core = core_.lock()) core->forget_socket(*this);
     channel_.reset();
+    kernel_ = nullptr;
     backlog_.clear();
 }
 

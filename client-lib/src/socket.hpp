@@ -21,6 +21,7 @@
 #include "core.hpp"
 #include "data_channel.hpp"
 #include "impnet/udp_socket.hpp"
+#include "kernel_channel.hpp"
 
 namespace impnet::detail {
 
@@ -85,6 +86,8 @@ class Socket : public std::enable_shared_from_this<Socket> {
     /// Nothing if the socket can be used; else the error of every send.
     std::optional<Error> refusal() const;
     void send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts);
+    /// What verdicts mean beyond the datagrams that they are about.
+    void heed(std::span<const Verdict> verdicts);
     /// The rate limit has refused a datagram.
     void note_refusal();
     void learn_wait();
@@ -95,6 +98,7 @@ class Socket : public std::enable_shared_from_this<Socket> {
     Remote remote_;
     Poller::Token token_ = 0;
     std::unique_ptr<DataChannel> channel_;  ///< none: closed
+    KernelChannel* kernel_;                 ///< the channel, if it is of this kind
     bool raw_;
     Backlog backlog_;
     bool awaiting_reason_ = false;

@@ -16,8 +16,9 @@
 // dropped when they come off the cable.
 //
 // Some rows are there to tell parts apart: "descriptor" are plain calls on the kernel path's
-// descriptor, and so without the library; "bare, poll" is a bare socket that is waited for in
-// poll(2), as a program does that waits for other things as well.
+// descriptor, and so without the library; "bare, epoll" is a bare socket that is waited for with
+// epoll(7), as a program does that waits for other things as well, and as the library does: the
+// kernel looks for who waits with each datagram, also with those that are sent.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -242,12 +243,11 @@ void DataPaths::add(std::string name, std::size_t host, std::unique_ptr<Way> way
 }
 
 void DataPaths::furnish() {
-    for (const auto waiting : {Waiting::in_receive, Waiting::in_poll}) {
+    for (const auto waiting : {Waiting::in_receive, Waiting::by_epoll}) {
         const auto visit = hosts_[0]->lan().host.enter();
         plain_.push_back(plain_socket("lan0"));
-        const bool first = waiting == Waiting::in_receive;
-        add(first ? "bare" : "bare, poll", 0,
-            std::make_unique<PlainWay>(plain_.back().get(), waiting), first);
+        add(waiting == Waiting::in_receive ? "bare" : "bare, epoll", 0,
+            std::make_unique<PlainWay>(plain_.back().get(), waiting));
     }
     const std::array<const char*, 4> names{"kernel", "kernel, limited", "relay", "relay, limited"};
     for (std::size_t host = 1; host <= names.size(); ++host) {

@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/time.h>
 
 #include "far_end.hpp"
@@ -108,7 +109,6 @@ struct PlainWay::Messages {
 
 PlainWay::PlainWay(int fd, Waiting waiting)
     : fd_(fd),
-      waiting_(waiting),
       data_(largest),
       sink_(at_server(sink_port)),
       echo_(at_server(echo_port)),
@@ -116,6 +116,11 @@ PlainWay::PlainWay(int fd, Waiting waiting)
       incoming_(std::make_unique<Messages>()) {
     lab::checked(::fcntl(fd_, F_SETFL, 0), "F_SETFL");
     outgoing_->names.fill(sink_);
+    if (waiting == Waiting::in_receive) return;
+    epoll_ = lab::Fd(lab::checked(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
+    epoll_event event{};
+    event.events = EPOLLIN;
+    lab::checked(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd_, &event), "epoll_ctl");
 }
 
 PlainWay::~PlainWay() = default;
@@ -142,9 +147,9 @@ std::size_t PlainWay::read_some() {
         header.msg_controllen = sizeof incoming_->controls[i];
     }
     int count = 0;
-    if (waiting_ == Waiting::in_poll) {
-        pollfd waited{.fd = fd_, .events = POLLIN, .revents = 0};
-        if (::poll(&waited, 1, -1) <= 0) return 0;
+    if (epoll_.get() >= 0) {
+        epoll_event ready{};
+        if (::epoll_wait(epoll_.get(), &ready, 1, -1) <= 0) return 0;
         count = ::recvmmsg(fd_, incoming_->headers.data(), batch, MSG_DONTWAIT, nullptr);
     } else {
         count = ::recvmmsg(fd_, incoming_->headers.data(), batch, MSG_WAITFORONE, nullptr);

@@ -45,8 +45,9 @@ class Way {
     virtual std::uint16_t port() const = 0;
 };
 
-/// How a plain program waits for datagrams: in recvmmsg itself, or in poll beside other things.
-enum class Waiting : std::uint8_t { in_receive, in_poll };
+/// How a plain program waits for datagrams: in recvmmsg itself, or by epoll, as one does that waits for
+/// other things as well.
+enum class Waiting : std::uint8_t { in_receive, by_epoll };
 
 class PlainWay : public Way {
   public:
@@ -65,7 +66,7 @@ class PlainWay : public Way {
     std::size_t read_some();
 
     int fd_;
-    Waiting waiting_;
+    lab::Fd epoll_;  // none: it waits in recvmmsg
     std::vector<std::byte> data_;
     sockaddr_in sink_;
     sockaddr_in echo_;

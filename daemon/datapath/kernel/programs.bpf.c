@@ -129,10 +129,12 @@ INLINE struct impnet_facts *facts_of(const struct impnet_orders *order)
     return &known->versions[current];
 }
 
-/* Whether a daemon could take the socket back. */
-INLINE int is_daemon_alive(const struct impnet_settings *set, __u64 now)
+/* Whether a daemon could take the socket back. By the time of the last tick, which costs next to
+ * nothing: reading the clock is the dearest part of all that is done about a datagram. */
+INLINE int is_daemon_alive(const struct impnet_settings *set)
 {
     __u64 alive_at = VOLATILE(set->alive_at);
+    __u64 now = bpf_ktime_get_coarse_ns();
 
     return now < alive_at || now - alive_at < IMPNET_DAEMON_SILENCE;
 }
@@ -155,14 +157,13 @@ INLINE void follow_limit(struct shared_bucket *shared, const struct impnet_limit
 }
 
 /* Takes so many tokens, or asks for one: 0, or how long to wait. */
-SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order, __u64 now,
-                       __u32 take)
+SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order, __u32 take)
 {
     struct impnet_limit limit, own;
     struct shared_bucket *shared;
     struct impnet_share *share;
     __u32 zero = 0, client, clients;
-    __u64 wait;
+    __u64 now, wait;
 
     if (!set || !order)
         return IMPNET_NEVER;
@@ -176,19 +177,34 @@ SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order,
     share = bpf_map_lookup_elem(&shares, &client);
     if (!shared || !share)
         return IMPNET_NEVER;
-    /* Enough for everybody: no need to look closer before the token is taken. */
-    if (!take && !own.interval) {
-        __u64 full_at = VOLATILE(shared->bucket.full_at);
-        __u64 lacking = full_at > now ? full_at - now : 0;
-        __u64 most = limit.interval + limit.held_most + 2 * limit.lead_most;
-        if (lacking + most <= limit.depth && VOLATILE(shared->limit.interval) == limit.interval)
-            return 0;
-    }
+    now = bpf_ktime_get_ns();
     bpf_spin_lock(&shared->lock);
     follow_limit(shared, &limit, now);
     wait = impnet_decide(&limit, clients, &own, &shared->bucket, share, now, take, take != 0);
     bpf_spin_unlock(&shared->lock);
     return wait;
+}
+
+/* Whether there is enough for everybody, and was so at the last tick: then there is no need to ask
+ * before the token is taken. */
+INLINE int is_plentiful(const struct impnet_settings *set, const struct impnet_orders *order)
+{
+    const struct impnet_limit *limit = &set->limits[VOLATILE(set->current_limit) % IMPNET_VERSIONS];
+    struct shared_bucket *shared;
+    __u64 now, full_at, most;
+    __u32 zero = 0;
+
+    if (order->own_limit.interval)
+        return 0;
+    if (!limit->interval)
+        return 1;
+    shared = bpf_map_lookup_elem(&bucket, &zero);
+    if (!shared || VOLATILE(shared->limit.interval) != limit->interval)
+        return 0;
+    now = bpf_ktime_get_coarse_ns();
+    full_at = VOLATILE(shared->bucket.full_at);
+    most = limit->interval + limit->held_most + 2 * limit->lead_most;
+    return (full_at > now ? full_at - now : 0) + most <= limit->depth;
 }
 
 /* The socket is dead from now on, and the daemon hears of it. */
@@ -229,7 +245,6 @@ int impnet_sendmsg4(struct bpf_sock_addr *ctx)
     __u32 to = ctx->user_ip4;
     enum verdict verdict;
     __u32 port = bpf_ntohs(ctx->user_port);
-    __u64 now;
 
     if (!sk || !set)
         return 0;
@@ -264,14 +279,13 @@ int impnet_sendmsg4(struct bpf_sock_addr *ctx)
     case PASS:
         break;
     }
-    now = bpf_ktime_get_ns();
     /* Its device was replaced by another, or its holder has disconnected it, which takes the device
      * from it: the packet would be refused. */
-    if (sk->bound_dev_if != facts->ifindex || !is_daemon_alive(set, now)) {
+    if (sk->bound_dev_if != facts->ifindex || !is_daemon_alive(set)) {
         count(&account->not_connected);
         return refuse(ENETUNREACH);
     }
-    if (limited(set, order, now, 0)) {
+    if (!is_plentiful(set, order) && limited(set, order, 0)) {
         count(&account->rate_limited);
         return refuse(EAGAIN);
     }
@@ -292,7 +306,6 @@ int impnet_egress(struct __sk_buff *skb)
     struct udphdr *udp = data + sizeof(*ip);
     struct bpf_sock *sk = skb->sk;
     __u32 packets;
-    __u64 now;
 
     if (!sk || !set)
         return 0;
@@ -308,16 +321,15 @@ int impnet_egress(struct __sk_buff *skb)
     if (is_dead(order, account))
         return 0;
     facts = facts_of(order);
-    now = bpf_ktime_get_ns();
     packets = skb->gso_segs ? skb->gso_segs : 1;
     if (data + sizeof(*ip) + sizeof(*udp) > end || !facts || ip->version != 4 || ip->ihl != 5 ||
         ip->protocol != IPPROTO_UDP || ip->ttl != set->ttl || skb->ifindex != facts->ifindex ||
-        ip->saddr != facts->address || !is_daemon_alive(set, now) ||
+        ip->saddr != facts->address || !is_daemon_alive(set) ||
         judge(set, order, facts, ip->daddr, bpf_ntohs(udp->dest)) != PASS) {
         count(&account->denied);
         return 0;
     }
-    if (limited(set, order, now, packets)) {
+    if (limited(set, order, packets)) {
         count(&account->rate_limited);
         return 0;
     }
@@ -459,8 +471,7 @@ int impnet_getsockopt(struct bpf_sockopt *ctx)
     if (!order || !account)
         return 1;
     /* Asking counts as wanting to send; the slot of a dead one's client may be another's now. */
-    *value = is_dead(order, account) ? IMPNET_NEVER
-                                     : limited(set, order, bpf_ktime_get_ns(), 0);
+    *value = is_dead(order, account) ? IMPNET_NEVER : limited(set, order, 0);
     /* One store for both would be no access that the verifier knows. */
     VOLATILE(ctx->optlen) = sizeof(*value);
     VOLATILE(ctx->retval) = 0;
