@@ -76,6 +76,7 @@ void Core::shut() noexcept {
     absent_.clear();
     events_.clear();
     awaited_.clear();
+    rested_.clear();
     refused_.clear();
     bus_.reset();
 }
@@ -110,6 +111,7 @@ Result<void> Core::turn(Poller::Wait wait) {
         settle();
     });
 
+    watch_rested();
     const auto ready = poller_.ready(wait);
     find_due_sockets(ready);
     const bool bus_ready = std::find(ready.begin(), ready.end(), bus_token) != ready.end();
@@ -421,6 +423,23 @@ void Core::add_socket(const std::shared_ptr<Socket>& socket) {
     socket->set_token(next_token_++);
     sockets_[socket->token()] = socket;
     if (!socket->raw()) poller_.watch(socket->fd(), EPOLLIN, socket->token());
+}
+
+void Core::rest(const std::shared_ptr<Socket>& socket) noexcept {
+    rested_.push_back(socket);
+    unwatch(*socket);
+    poller_.wake();  // what the descriptor may have to show from now on shows in the next turn
+}
+
+void Core::watch_rested() {
+    while (!rested_.empty()) {
+        const auto socket = rested_.back().lock();
+        if (socket && socket->is_open()) {
+            poller_.watch(socket->fd(), EPOLLIN, socket->token());
+            socket->rested();
+        }
+        rested_.pop_back();
+    }
 }
 
 void Core::unwatch(const Socket& socket) {

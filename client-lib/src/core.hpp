@@ -64,6 +64,9 @@ class Core : public std::enable_shared_from_this<Core> {
     /// Has a session closed that a daemon was not there to close.
     void abandon(const std::string& token);
 
+    /// A socket sends and sends: until the next turn its descriptor is not watched, for whoever
+    /// watches one costs the kernel as much with each datagram as all the rules for it.
+    void rest(const std::shared_ptr<Socket>& socket) noexcept;
     /// Stops watching a socket's descriptor.
     void unwatch(const Socket& socket);
     /// A socket has work that its descriptor does not show.
@@ -112,13 +115,14 @@ class Core : public std::enable_shared_from_this<Core> {
     void tell_sendable();
     void deliver_datagrams();
     void find_due_sockets(std::span<const Poller::Token> ready);
+    void watch_rested();
     void settle();
 
     Poller poller_;
     std::unique_ptr<Bus> bus_;
     std::uint64_t bus_deadline_ = 0;
     bool bus_used_ = true;  ///< since `bus_deadline_` was asked for
-    std::string daemon_;  ///< its name on the bus; empty: not there
+    std::string daemon_;    ///< its name on the bus; empty: not there
     std::function<void(std::string_view)> log_;
     std::uint64_t patience_usec_;
 
@@ -129,6 +133,7 @@ class Core : public std::enable_shared_from_this<Core> {
     std::uint64_t tickets_ = 0;
     std::deque<Event> events_;
     std::vector<Awaited> awaited_;
+    std::vector<std::weak_ptr<Socket>> rested_;
     std::map<Poller::Token, std::weak_ptr<Socket>> refused_;  ///< those that wait to be told
     bool work_ = false;
     bool dispatching_ = false;

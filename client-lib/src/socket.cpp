@@ -6,6 +6,13 @@
 
 namespace impnet::detail {
 
+namespace {
+
+/// So many datagrams without a turn are worth what it costs not to be watched until the next.
+constexpr std::size_t busy = 256;
+
+}  // namespace
+
 Socket::Socket(std::weak_ptr<Core> core, Remote remote, std::unique_ptr<DataChannel> channel,
                bool raw, OnDatagram on_datagram)
     : core_(std::move(core)),
@@ -31,7 +38,10 @@ Result<SendResult> Socket::send(const OutgoingDatagram& datagram) {
     Verdict verdict = Verdict::closed;
     if (kernel_ != nullptr) {
         verdict = kernel_->send(datagram);
-        if (verdict == Verdict::sent) return SendResult::sent;  // which means nothing else
+        if (verdict == Verdict::sent) {
+            note_sent(1);
+            return SendResult::sent;
+        }
         heed({&verdict, 1});
     } else {
         send({&datagram, 1}, {&verdict, 1});
@@ -74,6 +84,13 @@ std::vector<Result<SendResult>> Socket::send_batch(std::span<const OutgoingDatag
 void Socket::send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts) {
     channel_->send(datagrams, verdicts, backlog_, core_.lock()->scratch());
     heed(verdicts);
+    if (kernel_ != nullptr) note_sent(datagrams.size());
+}
+
+inline void Socket::note_sent(std::size_t count) {
+    if (busy_ >= busy || !is_open()) return;
+    busy_ += count;
+    if (busy_ >= busy) core_.lock()->rest(shared_from_this());
 }
 
 void Socket::heed(std::span<const Verdict> verdicts) {

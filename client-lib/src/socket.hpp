@@ -69,6 +69,8 @@ class Socket : public std::enable_shared_from_this<Socket> {
 
     Poller::Token token() const { return token_; }
     void set_token(Poller::Token token) { token_ = token; }
+    /// Its descriptor is watched again.
+    void rested() { busy_ = 0; }
     /// There is something to `deliver()` that the descriptor does not show.
     bool has_work() const {
         return !backlog_.empty() || (channel_ && channel_->ended() && !awaiting_reason_);
@@ -86,6 +88,7 @@ class Socket : public std::enable_shared_from_this<Socket> {
     /// Nothing if the socket can be used; else the error of every send.
     std::optional<Error> refusal() const;
     void send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts);
+    void note_sent(std::size_t count);
     /// What verdicts mean beyond the datagrams that they are about.
     void heed(std::span<const Verdict> verdicts);
     /// The rate limit has refused a datagram.
@@ -99,6 +102,7 @@ class Socket : public std::enable_shared_from_this<Socket> {
     Poller::Token token_ = 0;
     std::unique_ptr<DataChannel> channel_;  ///< none: closed
     KernelChannel* kernel_;                 ///< the channel, if it is of this kind
+    std::size_t busy_ = 0;                  ///< how much it has sent since it was watched
     bool raw_;
     Backlog backlog_;
     bool awaiting_reason_ = false;

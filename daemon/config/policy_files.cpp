@@ -175,7 +175,7 @@ Result<Ipv4Network> read_local_network(const Entry& entry) {
     }};
     auto network = read_network(entry);
     if (!network) return network;
-    const auto found = std::find_if(special.begin(), special.end(), [&](const Special& other) {
+    const auto* const found = std::find_if(special.begin(), special.end(), [&](const auto& other) {
         return overlap(other.network, *network);
     });
     if (found != special.end())

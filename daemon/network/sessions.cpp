@@ -142,7 +142,7 @@ bool Sessions::have_sockets() const {
                        [](const auto& entry) { return entry.second->has_open_sockets(); });
 }
 
-void Sessions::close_sockets(const std::string& reason) {
+void Sessions::close_sockets(const std::string& reason) const {
     for (auto* session : all()) session->close_sockets(reason);
 }
 

@@ -73,7 +73,7 @@ class Sessions {
     /// Is there one with a socket that is open?
     bool have_sockets() const;
     /// Takes all sockets back, whoever holds them.
-    void close_sockets(const std::string& reason);
+    void close_sockets(const std::string& reason) const;
 
     /// Numbers of sockets never repeat while the daemon runs.
     std::uint64_t next_socket_id() { return ++last_socket_; }

@@ -575,41 +575,43 @@ void print_memory_row(const std::string& name, int count, double daemon, double 
                 format("%.2f KiB", program_each).c_str(), format("%.2f KiB", kernel_each).c_str());
 }
 
+/// More and more sockets of one kind: the memory that they take.
+void print_memory_of(const std::string& path, const std::vector<int>& counts) {
+    Host host(path.empty() ? "" : path_setting(path, 0));
+    std::unique_ptr<Connected> connected;
+    if (!path.empty()) connected = std::make_unique<Connected>(host);
+    std::vector<lab::Fd> plain;
+    std::vector<impnet::UdpSocket> sockets;
+    const auto add = [&] {
+        if (!connected) {
+            plain.push_back(plain_socket("lan0"));
+            return;
+        }
+        auto socket = connected->interface.open_udp({});
+        if (!socket) throw std::runtime_error(socket.error().message());
+        sockets.push_back(std::move(*socket));
+    };
+    const auto daemon = [&] { return connected ? resident_kib(host.daemon_pid()) : nothing; };
+    const double daemon_before = daemon();
+    const double own_before = resident_kib(::getpid());
+    const double kernel_before = kernel_kib();
+    for (const int wanted : counts) {
+        const int count = std::min(wanted, most_sockets());
+        const auto visit = host.lan().host.enter();
+        while (plain.size() + sockets.size() < static_cast<std::size_t>(count)) add();
+        const double now = daemon();
+        print_memory_row(path.empty() ? "bare" : path, count, now, (now - daemon_before) / count,
+                         (resident_kib(::getpid()) - own_before) / count,
+                         count < 100 ? nothing : (kernel_kib() - kernel_before) / count);
+    }
+    if (connected) connected->interface.close();
+}
+
 void print_memory(bool quick) {
-    const std::vector<int> counts =
-        quick ? std::vector<int>{1, 100, 1'000} : std::vector<int>{1, 100, 10'000};
     std::printf("\n%-22s %8s  %12s  %12s  %12s  %12s\n", "memory", "sockets", "daemon",
                 "+ a socket", "program", "kernel");
-    for (const std::string path : {"", "kernel", "relay"}) {
-        Host host(path.empty() ? "" : path_setting(path, 0));
-        std::unique_ptr<Connected> connected;
-        if (!path.empty()) connected = std::make_unique<Connected>(host);
-        std::vector<lab::Fd> plain;
-        std::vector<impnet::UdpSocket> sockets;
-        const auto daemon = [&] { return connected ? resident_kib(host.daemon_pid()) : nothing; };
-        const double daemon_before = daemon();
-        const double own_before = resident_kib(::getpid());
-        const double kernel_before = kernel_kib();
-        for (const int wanted : counts) {
-            const int count = std::min(wanted, most_sockets());
-            const auto visit = host.lan().host.enter();
-            while (plain.size() + sockets.size() < static_cast<std::size_t>(count)) {
-                if (!connected) {
-                    plain.push_back(plain_socket("lan0"));
-                    continue;
-                }
-                auto socket = connected->interface.open_udp({});
-                if (!socket) throw std::runtime_error(socket.error().message());
-                sockets.push_back(std::move(*socket));
-            }
-            const double now = daemon();
-            print_memory_row(path.empty() ? "bare" : path, count, now,
-                             (now - daemon_before) / count,
-                             (resident_kib(::getpid()) - own_before) / count,
-                             count < 100 ? nothing : (kernel_kib() - kernel_before) / count);
-        }
-        if (connected) connected->interface.close();
-    }
+    for (const char* path : {"", "kernel", "relay"})
+        print_memory_of(path, {1, 100, quick ? 1'000 : 10'000});
 }
 
 int measure(const Settings& settings) {
@@ -645,7 +647,7 @@ std::optional<Settings> read(int argc, char** argv) {
             out.quick = true;
         } else if (word == "--runs" && i + 1 < argc) {
             const std::string_view number = argv[++i];
-            const auto end = number.data() + number.size();
+            const auto* const end = number.data() + number.size();
             if (std::from_chars(number.data(), end, out.runs).ptr != end || out.runs < 1)
                 return std::nullopt;
             runs_given = true;

@@ -45,8 +45,8 @@ class Way {
     virtual std::uint16_t port() const = 0;
 };
 
-/// How a plain program waits for datagrams: in recvmmsg itself, or by epoll, as one does that waits for
-/// other things as well.
+/// How a plain program waits for datagrams: in recvmmsg itself, or by epoll, as one does that waits
+/// for other things as well.
 enum class Waiting : std::uint8_t { in_receive, by_epoll };
 
 class PlainWay : public Way {
@@ -75,7 +75,7 @@ class PlainWay : public Way {
     in_addr to_{};  // where the last datagram was sent to
 };
 
-class LibraryWay : public Way {
+class LibraryWay final : public Way {
   public:
     LibraryWay(impnet::Client& client, impnet::Interface& interface);
 

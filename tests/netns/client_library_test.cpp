@@ -155,6 +155,32 @@ TEST_CASE("a large batch gets through while as much arrives", "[library]") {
     CHECK(sent == batch.size());
 }
 
+TEST_CASE("a program that sends and sends without dispatching hears what arrives all the same",
+          "[library][kernel]") {
+    Waiting waiting;
+    std::size_t heard = 0;
+    waiting.socket.on_datagram([&](const impnet::Datagram&) { ++heard; });
+    const auto& client = waiting.connected.program.client();
+    for (std::size_t round = 1; round <= 3; ++round) {
+        for (int i = 0; i < 1'000; ++i)
+            REQUIRE(lab::outcome(waiting.socket.send("10.77.1.1", 3000, "x")) == "0");
+        // Until it dispatches, its descriptor says that it should.
+        CHECK(readable(client));
+        waiting.arrive(1);
+        CHECK(waiting.until([&] { return heard == 2 * round - 1; }));
+        // And what arrives after that shows as ever.
+        CHECK_FALSE(readable(client));
+        waiting.arrive(1);
+        CHECK(waiting.until([&] { return heard == 2 * round; }));
+    }
+    // Nor does it matter that the socket is closed before it does.
+    for (int i = 0; i < 1'000; ++i)
+        REQUIRE(lab::outcome(waiting.socket.send("10.77.1.1", 3000, "x")) == "0");
+    waiting.socket.close();
+    waiting.connected.program.turn();
+    CHECK_FALSE(readable(client));
+}
+
 TEST_CASE("a forbidden address tells its reason, once, and then the socket is closed",
           "[library]") {
     Waiting waiting;

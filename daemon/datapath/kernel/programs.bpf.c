@@ -156,6 +156,17 @@ INLINE void follow_limit(struct shared_bucket *shared, const struct impnet_limit
     shared->limit = *limit;
 }
 
+INLINE const struct impnet_limit *the_limit(const struct impnet_settings *set)
+{
+    return &set->limits[VOLATILE(set->current_limit) % IMPNET_VERSIONS];
+}
+
+/* The limiter need not be asked: a call less. */
+INLINE int is_unlimited(const struct impnet_settings *set, const struct impnet_orders *order)
+{
+    return !the_limit(set)->interval && !order->own_limit.interval;
+}
+
 /* Takes so many tokens, or asks for one: 0, or how long to wait. */
 SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order, __u32 take)
 {
@@ -167,10 +178,8 @@ SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order,
 
     if (!set || !order)
         return IMPNET_NEVER;
-    limit = set->limits[VOLATILE(set->current_limit) % IMPNET_VERSIONS];
+    limit = *the_limit(set);
     own = order->own_limit;
-    if (!limit.interval && !own.interval)
-        return 0;
     client = order->client;
     clients = VOLATILE(set->clients);
     shared = bpf_map_lookup_elem(&bucket, &zero);
@@ -189,15 +198,13 @@ SEPARATE __u64 limited(struct impnet_settings *set, struct impnet_orders *order,
  * before the token is taken. */
 INLINE int is_plentiful(const struct impnet_settings *set, const struct impnet_orders *order)
 {
-    const struct impnet_limit *limit = &set->limits[VOLATILE(set->current_limit) % IMPNET_VERSIONS];
+    const struct impnet_limit *limit = the_limit(set);
     struct shared_bucket *shared;
     __u64 now, full_at, most;
     __u32 zero = 0;
 
     if (order->own_limit.interval)
         return 0;
-    if (!limit->interval)
-        return 1;
     shared = bpf_map_lookup_elem(&bucket, &zero);
     if (!shared || VOLATILE(shared->limit.interval) != limit->interval)
         return 0;
@@ -285,7 +292,7 @@ int impnet_sendmsg4(struct bpf_sock_addr *ctx)
         count(&account->not_connected);
         return refuse(ENETUNREACH);
     }
-    if (!is_plentiful(set, order) && limited(set, order, 0)) {
+    if (!is_unlimited(set, order) && !is_plentiful(set, order) && limited(set, order, 0)) {
         count(&account->rate_limited);
         return refuse(EAGAIN);
     }
@@ -329,7 +336,7 @@ int impnet_egress(struct __sk_buff *skb)
         count(&account->denied);
         return 0;
     }
-    if (limited(set, order, packets)) {
+    if (!is_unlimited(set, order) && limited(set, order, packets)) {
         count(&account->rate_limited);
         return 0;
     }
