@@ -46,6 +46,11 @@ impnet_limit bucket_limit(const std::optional<RateLimit>& limit) {
     return limit ? bucket_limit(*limit) : impnet_limit{};
 }
 
+std::uint64_t sharers(const impnet_bucket& bucket, const impnet_share& share, std::uint64_t now) {
+    const impnet_limit none{};
+    return impnet_stand(&none, &bucket, &share, now).active;
+}
+
 std::uint64_t full_at_after_change(std::uint64_t full_at, const impnet_limit& before,
                                    const impnet_limit& after, std::uint64_t now) {
     if (full_at <= now || after.interval == 0) return full_at;

@@ -19,6 +19,9 @@ namespace impnetd {
 /// and 64 at most, and no more than fits into the bucket.
 impnet_limit bucket_limit(const RateLimit& limit);
 
+/// How many share the rate while this client wants to send: those that are active, and it.
+std::uint64_t sharers(const impnet_bucket& bucket, const impnet_share& share, std::uint64_t now);
+
 /// An own limit: none is unlimited.
 impnet_limit bucket_limit(const std::optional<RateLimit>& limit);
 

@@ -99,6 +99,14 @@ std::uint64_t Limiter::Member::take(std::uint64_t tokens) {
                        &limiter_.share(known_), limiter_.clock_(), tokens);
 }
 
+std::uint64_t Limiter::sharers(const std::string& key) const {
+    const auto known = known_.find(key);
+    const impnet_share newcomer{};
+    return impnetd::sharers(
+        memory_.bucket,
+        known != known_.end() ? memory_.clients.at(known->second.place).share : newcomer, clock_());
+}
+
 std::uint64_t Limiter::Member::wait() {
     auto& [limit, bucket, used, clients] = limiter_.memory_;
     return impnet_ask(&limit, limiter_.clients_with_a_socket(), &own_, &bucket,

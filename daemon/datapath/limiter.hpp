@@ -88,6 +88,8 @@ class Limiter {
     /// Another limit from now on. What is spent stays spent.
     void set_limit(RateLimit limit);
 
+    /// How many share the rate while this client wants to send (core/fair_bucket.hpp).
+    std::uint64_t sharers(const std::string& key) const;
     std::size_t clients_with_a_socket() const { return known_.size() - gone_.size(); }
     std::size_t clients_remembered() const { return gone_.size(); }
 

@@ -507,10 +507,17 @@ void usage_is_told(const std::string& path) {
     CHECK(of_member.at("sockets").get<std::uint32_t>() == 2);
     CHECK(of_member.at("sent").get<std::uint64_t>() == 3);
     CHECK(of_member.at("limited").get<std::uint64_t>() == 0);
-    CHECK(of_member.at("share").get<double>() > 0);
-    CHECK(of_member.at("share").get<double>() <= 25);
+    CHECK(of_member.at("share").get<double>() == 25);  // nobody else sends
     CHECK(both[1].at("uid").get<std::uint32_t>() == player);
     CHECK(both[1].at("sent").get<std::uint64_t>() == 0);
+    // Who has just sent is one that the other would have to share with.
+    const lab::Deadline deadline(soon);
+    double share = 0;
+    do {
+        CHECK(client->raw().send(first, "10.77.1.1", 3000, hello) == 0);
+        share = usage()[1].at("share").get<double>();
+    } while (share != 12.5 && !deadline.passed());
+    CHECK(share == 12.5);
     client->raw().call(session, "org.impnet1.Session", "Close");
     CHECK(usage().size() == 1);
 }

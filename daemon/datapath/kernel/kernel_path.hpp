@@ -6,7 +6,6 @@
 // `make` says what, and there is the relay.
 #pragma once
 
-#include <algorithm>
 #include <bitset>
 #include <cstdint>
 #include <map>
@@ -46,9 +45,7 @@ class KernelPath final : public DataPath, private kernel::KernelSocket::Owner {
     void set_interface(Slot slot, const InterfaceFacts& facts) override;
     void set_limit(RateLimit limit) override;
     void set_extra_networks(const std::vector<Ipv4Network>& networks) override;
-    double share(const std::string& /*client*/) const override {
-        return rate_ / std::max<double>(clients_.count(), 1);
-    }
+    double share(const std::string& client) const override;
     Result<std::unique_ptr<DataSocket>> open(const Request& request,
                                              DataSocket::Observer& observer) override;
     Result<std::unique_ptr<DataSocket>> adopt(const Request& request,

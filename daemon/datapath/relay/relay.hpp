@@ -4,7 +4,6 @@
 // the rules itself. It needs nothing but sockets.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -45,9 +44,8 @@ class Relay final : public DataPath {
     void set_extra_networks(const std::vector<Ipv4Network>& networks) override {
         extra_networks_ = networks;
     }
-    double share(const std::string& /*client*/) const override {
-        return rate_ /
-               static_cast<double>(std::max<std::size_t>(limiter_.clients_with_a_socket(), 1));
+    double share(const std::string& client) const override {
+        return rate_ / static_cast<double>(limiter_.sharers(client));
     }
     Result<std::unique_ptr<DataSocket>> open(const Request& request,
                                              DataSocket::Observer& observer) override;
