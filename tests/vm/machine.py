@@ -65,7 +65,7 @@ def ask(command, timeout):
     raise Failure("the machine has ended")
 
 
-def attempt(command, timeout=20):
+def attempt(command, timeout=60):
     """Runs a command of bash in the machine, as root: status, stdout, stderr."""
     answer = ask(command, timeout)
     if answer["status"] is None:
@@ -74,7 +74,7 @@ def attempt(command, timeout=20):
         command, answer["status"], answer["stdout"], answer["stderr"])
 
 
-def run(command, timeout=20):
+def run(command, timeout=60):
     """What the command prints, without the last line's end. A status other than 0 is a Failure."""
     done = attempt(command, timeout)
     if done.returncode != 0:
