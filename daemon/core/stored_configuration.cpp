@@ -153,6 +153,14 @@ Result<> clear(StoredConfiguration& stored, const std::vector<std::string>& what
     return {};
 }
 
+std::vector<Nii> serving_order(const StoredConfiguration& stored, const std::vector<Nii>& present) {
+    auto order = stored.server_order;
+    if (order.empty() && stored.first_choice) order.push_back(*stored.first_choice);
+    for (const auto nii : present)
+        if (std::find(order.begin(), order.end(), nii) == order.end()) order.push_back(nii);
+    return order;
+}
+
 Nic nic_of(const StoredConfiguration& stored, Nii nii) {
     Nic nic;
     nic.interface = nii.text();

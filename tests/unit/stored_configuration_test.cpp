@@ -199,6 +199,16 @@ TEST_CASE("an unknown word clears nothing") {
     CHECK(stored == everything());
 }
 
+TEST_CASE("an order that was set wins, then the first choice, then the default order") {
+    const std::vector<Nii> present{eth0, eth1, wl0};
+    StoredConfiguration stored;
+    CHECK(serving_order(stored, present) == present);
+    stored.first_choice = wl0;
+    CHECK(serving_order(stored, present) == std::vector<Nii>{wl0, eth0, eth1});
+    stored.server_order = {eth1, cell0};
+    CHECK(serving_order(stored, present) == std::vector<Nii>{eth1, cell0, eth0, wl0});
+}
+
 TEST_CASE("the NIC of an interface is what is stored for it") {
     const auto stored = everything();
     const auto eth = nic_of(stored, eth0);
