@@ -66,8 +66,8 @@ void allow_many_descriptors() {
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/// What programs bring along is in no core dump, wherever in memory it is at that moment, and no other
-/// process of our user reads it.
+/// What programs bring along is in no core dump, wherever in memory it is at that moment, and no
+/// other process of our user reads it.
 void guard_memory() {
     ::prctl(PR_SET_DUMPABLE, 0);
 }

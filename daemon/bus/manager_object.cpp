@@ -111,9 +111,7 @@ void ManagerObject::SetInterfaceEnabled(sdbus::Result<>&& result, std::string ni
 void ManagerObject::SetWifiConfiguration(sdbus::Result<>&& result, Arguments configuration) {
     store(std::move(result), configuration.dict.and_then(parse_wifi_configuration),
           [this](auto& stored, auto& wifi) {
-              return storage_.key().seal(wifi.part).map([&] {
-                  stored.wifi[wifi.nii] = wifi.part;
-              });
+              return storage_.key().seal(wifi.part).map([&] { stored.wifi[wifi.nii] = wifi.part; });
           });
 }
 

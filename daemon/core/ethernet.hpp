@@ -12,9 +12,10 @@
 //                       └────────── carrier back: STARTING          lease lost: DHCPING ◄───┘
 //
 // A static address skips DHCPING. What the NIC brought along decides, until it is thrown away; else
-// each attempt uses what is stored by then. A fault of the device or the kernel is STOPPED_UNHAPPY and
-// is tried again like STOPPED. A disabled interface is powered down, and STOPPED while it is wanted. One deadline is pending at a time: the grace for a carrier, the limit
-// of the attempt, or the pause before the next one.
+// each attempt uses what is stored by then. A fault of the device or the kernel is STOPPED_UNHAPPY
+// and is tried again like STOPPED. A disabled interface is powered down, and STOPPED while it is
+// wanted. One deadline is pending at a time: the grace for a carrier, the limit of the attempt, or
+// the pause before the next one.
 #pragma once
 
 #include <chrono>
@@ -36,11 +37,11 @@ struct Machine {
     bool wanted = false;   ///< somebody has the interface open
     bool present = false;  ///< the device exists
     bool carrier = false;
-    bool set_down = false;  ///< somebody took the device down since this attempt began
-    bool leased = false;    ///< the DHCP client runs and holds a lease
-    bool enabled = true;    ///< by the stored configuration
-    std::optional<StaticConfig> stored;          ///< for the attempts to come
-    bool extended = false;                       ///< the NIC brought its own configuration
+    bool set_down = false;               ///< somebody took the device down since this attempt began
+    bool leased = false;                 ///< the DHCP client runs and holds a lease
+    bool enabled = true;                 ///< by the stored configuration
+    std::optional<StaticConfig> stored;  ///< for the attempts to come
+    bool extended = false;               ///< the NIC brought its own configuration
     std::optional<StaticConfig> static_network;  ///< of this attempt
     /// What was last put on the device, and has not been taken away.
     std::optional<AddressAssignment> address;

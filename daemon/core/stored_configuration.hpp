@@ -78,8 +78,8 @@ Result<std::vector<Nii>> parse_server_order(const std::vector<std::string>& niis
 /// changed when it fails.
 Result<> clear(StoredConfiguration& stored, const std::vector<std::string>& what);
 
-/// In which order interfaces serve: as it was set, or else the first choice first; then those left of
-/// `present`, which is in the default order.
+/// In which order interfaces serve: as it was set, or else the first choice first; then those left
+/// of `present`, which is in the default order.
 std::vector<Nii> serving_order(const StoredConfiguration& stored, const std::vector<Nii>& present);
 
 /// What the interface connects with when it is opened by its name alone, as an extended NIC.

@@ -49,8 +49,8 @@ class Control {
     virtual void addresses_changed() = 0;
     /// The host slept and woke up.
     virtual void woken_up() = 0;
-    /// What is stored is another now: for attempts to come, and perhaps the interface is disabled or
-    /// enabled.
+    /// What is stored is another now: for attempts to come, and perhaps the interface is disabled
+    /// or enabled.
     virtual void stored_changed() = 0;
 };
 

@@ -59,8 +59,8 @@ class Interfaces final : private LinkPort::Observer, private Interface::Observer
     /// The first of them that is there and enabled; if none is, the first.
     Nii serving() const;
 
-    /// May something be stored for it? NoSuchInterface: there has never been one of this name. (Those
-    /// of other classes are to come.)
+    /// May something be stored for it? NoSuchInterface: there has never been one of this name.
+    /// (Those of other classes are to come.)
     Result<> may_be_stored(Nii nii) const;
     /// May a configuration be? NotSupported: it is only observed.
     Result<> may_be_configured(Nii nii) const;

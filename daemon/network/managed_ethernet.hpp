@@ -69,8 +69,8 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
     std::optional<Link> link_;
     std::optional<Lease> lease_;
     std::optional<ProxyConfig> proxy_;  // of this attempt
-    bool taking_over_ = false;   // until the kernel has said how the device is now
-    bool address_seen_ = false;  // the kernel's list has shown the address we assigned
+    bool taking_over_ = false;          // until the kernel has said how the device is now
+    bool address_seen_ = false;         // the kernel's list has shown the address we assigned
     // Answers of the kernel to requests that something newer has overtaken are not ours any more.
     std::shared_ptr<int> epoch_ = std::make_shared<int>(0);
 };

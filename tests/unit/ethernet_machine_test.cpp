@@ -384,19 +384,11 @@ TEST_CASE("disabling ends what is up, and enabling resumes") {
     CHECK(fed.does(ClearDeadline{}));
 
     SECTION("and nothing else does, whatever happens meanwhile") {
-        for (const Event& event : std::vector<Event>{SetDown{},
-                                                     CarrierChanged{false},
-                                                     CarrierChanged{true},
-                                                     DeadlinePassed{},
-                                                     LeaseObtained{some_lease()},
-                                                     LeaseLost{"lost"},
-                                                     AddressAssigned{},
-                                                     AddressGone{},
-                                                     WokenUp{},
-                                                     Fault{"fault"},
-                                                     Stored{false, some_static()},
-                                                     DeviceRemoved{},
-                                                     DeviceAppeared{true}}) {
+        for (const Event& event : std::vector<Event>{
+                 SetDown{}, CarrierChanged{false}, CarrierChanged{true}, DeadlinePassed{},
+                 LeaseObtained{some_lease()}, LeaseLost{"lost"}, AddressAssigned{}, AddressGone{},
+                 WokenUp{}, Fault{"fault"}, Stored{false, some_static()}, DeviceRemoved{},
+                 DeviceAppeared{true}}) {
             fed.feed(event);
             CHECK(fed.machine.state == State::ethernet_stopped);
             CHECK_FALSE(fed.does(Power{true}));

@@ -102,7 +102,8 @@ struct World {
         rule.always_on = always_on;
         links.answer_from(loop);
         interfaces = std::make_unique<Interfaces>(
-            loop, links, data_path, store, stored, Naming({rule}, [](const Link&) { return true; }), linger,
+            loop, links, data_path, store, stored, Naming({rule}, [](const Link&) { return true; }),
+            linger,
             [this](Interface& interface, bool is_managed,
                    const InterfaceRecord* before) -> std::unique_ptr<Control> {
                 if (!is_managed) return std::make_unique<ObservedLink>(interface, links, before);

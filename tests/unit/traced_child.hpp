@@ -35,7 +35,9 @@ class TracedChild {
         set(PTRACE_SETOPTIONS, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
     }
     ~TracedChild() {
-        if (!ended_) kill();
+        if (ended_) return;
+        ::kill(pid_, SIGKILL);
+        while (::waitpid(pid_, nullptr, __WALL) < 0 && errno == EINTR) continue;
     }
     TracedChild(const TracedChild&) = delete;
     TracedChild& operator=(const TracedChild&) = delete;
