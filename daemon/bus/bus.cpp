@@ -40,6 +40,7 @@ Bus::Bus(const Parts& parts, std::unique_ptr<Connection> connection, Events even
       pump_(parts.loop, connection_->get(), events_.on_lost),
       callers_(parts.loop, connection_->get(), parts.calls_per_uid),
       authority_(parts.loop, connection_->get()),
+      choosing_(parts.loop, connection_->get()),
       name_retry_(parts.loop, [this] { request_name(); }),
       bus_(sdbus::createProxy(connection_->get(), bus_name, "/org/freedesktop/DBus")),
       manager_(connection_->get(), parts.interfaces, parts.storage,
@@ -173,7 +174,8 @@ void Bus::authorise(const std::string& caller, const ManagerObject::OnDecided& o
     identify(
         caller,
         [this, caller, on_decided](const Client& client) {
-            may_configure(client, caller, [client, on_decided](const Result<>& decision) {
+            if (client.uid == 0) return on_decided({});
+            authority_.ask(caller, [client, on_decided](const Result<>& decision) {
                 if (!decision)
                     log::warning("configure_denied", {{"client_uid", std::to_string(client.uid)},
                                                       {"client_pid", std::to_string(client.pid)},
@@ -183,12 +185,6 @@ void Bus::authorise(const std::string& caller, const ManagerObject::OnDecided& o
             });
         },
         [on_decided](const Error& error) { on_decided(tl::unexpected(error)); });
-}
-
-void Bus::may_configure(const Client& client, const std::string& caller,
-                        const ManagerObject::OnDecided& on_decided) {
-    if (client.uid == 0) return on_decided({});
-    authority_.ask(caller, on_decided);
 }
 
 void Bus::open(const ManagerObject::OpenResult& result, const std::string& owner, const Nic& nic) {
@@ -230,7 +226,7 @@ void Bus::open_identified(sdbus::Result<sdbus::ObjectPath>& result, const std::s
 /// Whoever may configure makes the interface that he opens the one that serves from now on.
 void Bus::choose_first(const Client& client, const std::string& owner, Nii nii) {
     if (parts_.storage.now().first_choice == nii) return;
-    may_configure(client, owner, [this, nii](const Result<>& decision) {
+    const auto decided = [this, nii](const Result<>& decision) {
         if (!decision) return;
         const auto choose = [nii](StoredConfiguration& stored) -> Result<> {
             stored.first_choice = nii;
@@ -238,7 +234,9 @@ void Bus::choose_first(const Client& client, const std::string& owner, Nii nii) 
         };
         // Nobody waits for it, and that it was not written is logged.
         parts_.storage.change(choose, [](const Result<>&) {});
-    });
+    };
+    if (client.uid == 0) return decided({});
+    choosing_.ask(owner, decided);
 }
 
 void Bus::resume(const ManagerObject::OpenResult& result, const std::string& owner,

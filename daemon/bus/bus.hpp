@@ -81,8 +81,6 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
     void resume_identified(sdbus::Result<sdbus::ObjectPath>& result, const std::string& owner,
                            const std::string& token, const Client& client);
     void authorise(const std::string& caller, const ManagerObject::OnDecided& on_decided);
-    void may_configure(const Client& client, const std::string& caller,
-                       const ManagerObject::OnDecided& on_decided);
     void choose_first(const Client& client, const std::string& owner, Nii nii);
     using Task = std::function<void(const Client&)>;
     using Refuse = std::function<void(const Error&)>;
@@ -100,6 +98,8 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
     BusPump pump_;
     Callers callers_;
     Authority authority_;
+    Authority
+        choosing_;  // on its own: programs that only open must not keep administrators waiting
     Timer name_retry_;
     unsigned name_attempts_ = 0;
     std::unique_ptr<sdbus::IProxy> bus_;

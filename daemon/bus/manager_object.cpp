@@ -99,19 +99,20 @@ void ManagerObject::Reload(sdbus::Result<>&& result) {
 }
 
 void ManagerObject::SetInterfaceEnabled(sdbus::Result<>&& result, std::string nii, bool enabled) {
-    store(std::move(result), resolve(nii), [this, enabled](auto& stored, Nii which) -> Result<> {
-        if (enabled) {
-            stored.disabled.erase(which);
-            return {};
-        }
-        return interfaces_.may_be_stored(which).map([&] { stored.disabled.insert(which); });
-    });
+    store(std::move(result), resolve(nii),
+          [&interfaces = interfaces_, enabled](auto& stored, Nii which) -> Result<> {
+              if (enabled) {
+                  stored.disabled.erase(which);
+                  return {};
+              }
+              return interfaces.may_be_stored(which).map([&] { stored.disabled.insert(which); });
+          });
 }
 
 void ManagerObject::SetWifiConfiguration(sdbus::Result<>&& result, Arguments configuration) {
     store(std::move(result), configuration.dict.and_then(parse_wifi_configuration),
-          [this](auto& stored, auto& wifi) {
-              return storage_.key().seal(wifi.part).map([&] { stored.wifi[wifi.nii] = wifi.part; });
+          [&key = storage_.key()](auto& stored, auto& wifi) {
+              return key.seal(wifi.part).map([&] { stored.wifi[wifi.nii] = wifi.part; });
           });
 }
 
@@ -130,8 +131,8 @@ void ManagerObject::SetWifiHints(sdbus::Result<>&& result, std::string nii, std:
 void ManagerObject::SetStaticNetworkConfiguration(sdbus::Result<>&& result,
                                                   Arguments configuration) {
     store(std::move(result), configuration.dict.and_then(parse_static_configuration),
-          [this](auto& stored, const auto& address) -> Result<> {
-              return interfaces_.may_be_configured(address.nii).map([&] {
+          [&interfaces = interfaces_](auto& stored, const auto& address) -> Result<> {
+              return interfaces.may_be_configured(address.nii).map([&] {
                   stored.static_networks[address.nii] = address.part;
               });
           });
@@ -139,15 +140,15 @@ void ManagerObject::SetStaticNetworkConfiguration(sdbus::Result<>&& result,
 
 void ManagerObject::SetProxy(sdbus::Result<>&& result, Arguments configuration) {
     store(std::move(result), configuration.dict.and_then(parse_proxy_configuration),
-          [this](auto& stored, auto& proxy) {
-              return storage_.key().seal(proxy).map([&] { stored.proxy = proxy; });
+          [&key = storage_.key()](auto& stored, auto& proxy) {
+              return key.seal(proxy).map([&] { stored.proxy = proxy; });
           });
 }
 
 void ManagerObject::SetCellularConfiguration(sdbus::Result<>&& result, Arguments configuration) {
     store(std::move(result), configuration.dict.and_then(parse_cellular_configuration),
-          [this](auto& stored, auto& cellular) {
-              return storage_.key().seal(cellular).map([&] { stored.cellular = cellular; });
+          [&key = storage_.key()](auto& stored, auto& cellular) {
+              return key.seal(cellular).map([&] { stored.cellular = cellular; });
           });
 }
 
@@ -158,9 +159,9 @@ void ManagerObject::ClearConfiguration(sdbus::Result<>&& result, Texts what) {
 
 void ManagerObject::SetServerInterfaces(sdbus::Result<>&& result, Texts niis) {
     store(std::move(result), niis.list.and_then(parse_server_order),
-          [this](auto& stored, const auto& order) -> Result<> {
+          [&interfaces = interfaces_](auto& stored, const auto& order) -> Result<> {
               for (const auto nii : order)
-                  if (auto known = interfaces_.may_be_stored(nii); !known) return known;
+                  if (auto known = interfaces.may_be_stored(nii); !known) return known;
               stored.server_order = order;
               return {};
           });

@@ -79,7 +79,8 @@ class ManagerObject final : public sdbus::AdaptorInterfaces<org::impnet1::Manage
     /// Goes on with `task` if the caller may configure; else answers.
     template <typename... Values>
     void authorise(const Pending<Values...>& result, std::function<void()> task);
-    /// Stores the change if the caller may, and answers.
+    /// Stores the change if the caller may, and answers. The change may have to wait, and this may
+    /// be gone by then.
     void store(sdbus::Result<>&& result, Storage::Change change);
     /// The same of what a method's arguments were parsed to, or not; `put` puts it in its place.
     template <typename Parsed, typename Put>

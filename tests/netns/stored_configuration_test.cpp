@@ -554,6 +554,30 @@ TEST_CASE("what was answered is stored, whenever the daemon is killed", "[stored
     }
 }
 
+TEST_CASE("a bus that goes while changes wait for the disk takes nobody along", "[stored]") {
+    lab::Lan lan;
+    lab::Daemon daemon(lan.host, lan.bus, lan.managed());
+    for (int time = 0; time < 5; ++time) {
+        {
+            lab::RawClient client(lan.bus);
+            bool answered = false;
+            for (int number = 0; number < 100; ++number)
+                client.manager()
+                    .callMethodAsync("SetStaticNetworkConfiguration")
+                    .onInterface(manager_interface)
+                    .withArguments(address("10.77.1." + std::to_string(60 + number)))
+                    .uponReplyInvoke([&](const sdbus::Error*) { answered = true; });
+            REQUIRE(client.until(soon, [&] { return answered; }));
+            lan.bus.stop();
+        }
+        lan.bus.start();
+        REQUIRE(lan.bus.wait_owned("org.impnet1", lab::Deadline(soon), &daemon.process()));
+    }
+    Administrator root(lan.bus);
+    CHECK(root.outcome("SetStaticNetworkConfiguration", address()) == "ok");
+    CHECK(root.current_address() == "10.77.1.60");
+}
+
 TEST_CASE("on a full disk a change fails and changes nothing, and later it succeeds", "[stored]") {
     const auto disk = lab::fresh_path(".disk");
     lab::checked(::mkdir(disk.c_str(), 0755), disk.c_str());
