@@ -78,9 +78,14 @@ void ManagerObject::authorise(const Pending<Values...>& result, std::function<vo
 void ManagerObject::store(sdbus::Result<>&& result, Storage::Change change) {
     const auto pending = std::make_shared<sdbus::Result<>>(std::move(result));
     authorise(pending, [this, pending, change = std::move(change)] {
-        storage_.change(change, [pending, alive = std::weak_ptr(alive_)](const Result<>& stored) {
-            if (!alive.expired()) reply(*pending, [&] { return stored; });
-        });
+        const auto number = ++last_stored_;
+        stored_[number] = pending;
+        const auto answer = [this, number, alive = std::weak_ptr(alive_)](const Result<>& stored) {
+            if (alive.expired()) return;
+            const auto call = stored_.extract(number);
+            reply(*call.mapped(), [&] { return stored; });
+        };
+        storage_.change(change, answer);
     });
 }
 

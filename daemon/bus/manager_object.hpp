@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -90,6 +91,9 @@ class ManagerObject final : public sdbus::AdaptorInterfaces<org::impnet1::Manage
     Storage& storage_;
     std::string data_path_;
     Calls calls_;
+    // Whose change waits for the disk. They cannot outlive the connection, as the change does.
+    std::map<std::uint64_t, Pending<>> stored_;
+    std::uint64_t last_stored_ = 0;
     // Expires with this object: for answers that come later.
     std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
