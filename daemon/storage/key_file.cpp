@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <sodium.h>
+#include <sys/stat.h>
 
 #include "log/log.hpp"
 #include "storage/file.hpp"
@@ -69,6 +70,8 @@ FoundKey find_key(const std::filesystem::path& directory,
 }
 
 Result<> write_key(const std::filesystem::path& directory, const DeviceKey& key) {
+    ::mkdir(directory.c_str(),
+            0700);  // mostly it is there; if it cannot be made, the file says why
     const auto bytes = key.reveal();
     return replace_file(directory / file_name,
                         {reinterpret_cast<const char*>(bytes.data()), bytes.size()});

@@ -25,7 +25,8 @@ struct FoundKey {
 /// is one that cannot be used, the key is for this process alone.
 FoundKey find_key(const std::filesystem::path& directory, const std::filesystem::path& credentials);
 
-/// Puts the key into its file, which waits for the disk.
+/// Puts the key into its file, and the file into the directory, which is made if it is missing.
+/// Waits for the disk.
 Result<> write_key(const std::filesystem::path& directory, const DeviceKey& key);
 
 }  // namespace impnetd::storage

@@ -111,7 +111,11 @@ void Storage::begin(StoredConfiguration next) {
         work_ = std::make_unique<Background>(
             loop_, [write = write_] { write->run(); },
             [this](const std::exception_ptr& problem) {
-                if (problem) write_->result = fail(ErrorCode::failed, "an exception");
+                try {
+                    if (problem) std::rethrow_exception(problem);
+                } catch (const std::exception& e) {
+                    write_->result = fail(ErrorCode::failed, e.what());
+                }
                 // The work's own frames are on the stack.
                 loop_.defer([this, alive = std::weak_ptr(alive_)] {
                     if (!alive.expired()) finish();

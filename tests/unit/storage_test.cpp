@@ -125,6 +125,18 @@ TEST_CASE("a change that is refused by itself takes none of the others along") {
     CHECK_FALSE(life.storage.now().first_choice);
 }
 
+TEST_CASE("what could not be read back is not written") {
+    const TemporaryFolder folder;
+    Life life(folder);
+    life.change([](StoredConfiguration& stored) -> Result<> {
+        stored.wifi[wl0] = {"\xff", {}};
+        return {};
+    });
+    CHECK(life.answers.back() == "this cannot be stored");
+    CHECK(life.storage.now().wifi.empty());
+    CHECK(folder.names() == std::set<std::string>{"device-key"});
+}
+
 TEST_CASE("what changes nothing is not written") {
     const TemporaryFolder folder;
     Life life(folder);
@@ -239,13 +251,13 @@ TEST_CASE("a damaged key is set aside, and another one made") {
 
 TEST_CASE("a key that could not be written is written before the first change") {
     const TemporaryFolder outer;
-    const auto path = outer.at("state");
+    const auto path = outer.at("lib") / "state";
     Loop loop([](std::string_view what) { FAIL(what); });
-    auto key = storage::find_key(path, "");  // there is no such folder yet
+    auto key = storage::find_key(path, "");  // there is nowhere to make it
     CHECK_FALSE(key.lasting);
     const auto kept = key.key;
     Storage stored(loop, path, std::move(key));
-    std::filesystem::create_directory(path);
+    std::filesystem::create_directory(path.parent_path());
     bool answered = false;
     stored.change(disable(eth0), [&](const Result<>& result) {
         CHECK(result);
@@ -255,6 +267,9 @@ TEST_CASE("a key that could not be written is written before the first change") 
     const auto next = storage::find_key(path, "");
     CHECK(next.lasting);
     CHECK(std::ranges::equal(next.key->reveal(), kept->reveal()));
+    struct stat status {};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0700);
 }
 
 TEST_CASE("a secret is on the disk as a blob alone, and opens after a restart") {
