@@ -26,10 +26,12 @@ Nic plain_nic(Nii nii) {
 
 Interface::Interface(const Shared& shared, Nii nii, DataPath::Slot slot, Settings settings,
                      const MakeControl& make_control)
-    : shared_(shared), nii_(nii), slot_(slot), settings_(settings), linger_(shared.loop, [this] {
-          linger_over();
-      }) {
-    was_enabled_ = enabled();
+    : shared_(shared),
+      nii_(nii),
+      slot_(slot),
+      settings_(settings),
+      linger_(shared.loop, [this] { linger_over(); }),
+      was_enabled_(enabled()) {
     const auto before = inherit();
     if (before) {
         restored_ = true;

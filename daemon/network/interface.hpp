@@ -167,7 +167,7 @@ class Interface {
     std::unique_ptr<KeptValue> kept_;  // while there is something to go on with
     InterfaceRecord kept_record_;
     bool restored_ = false;
-    bool was_enabled_ = true;
+    bool was_enabled_;
     std::optional<Link> link_;  // until the kernel was asked: as the process before us saw it
     State state_ = State::unknown;
     std::uint64_t steps_ = 0;  // changes of state so far
