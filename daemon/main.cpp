@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 #include <limits.h>
 #include <malloc.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -32,6 +33,8 @@
 #include "service/fd_store.hpp"
 #include "service/notify.hpp"
 #include "service/watchdog.hpp"
+#include "storage/key_file.hpp"
+#include "storage/storage.hpp"
 #include "version.hpp"
 
 namespace impnetd {
@@ -61,6 +64,12 @@ void allow_many_descriptors() {
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// What programs bring along is in no core dump, wherever in memory it is at that moment, and no
+/// other process of our user reads it.
+void guard_memory() {
+    ::prctl(PR_SET_DUMPABLE, 0);
 }
 
 std::string own_directory() {
@@ -101,12 +110,18 @@ Interface::MakeControl controls(Loop& loop, netlink::Links& links, const Configu
 /// No exception leaves it, so that none destroys on its way what the next process could use.
 int run(const Options& options, const Configuration& config, const Policy& policy) noexcept {
     allow_many_descriptors();
+    guard_memory();
     int status = 0;
     Loop loop([](std::string_view what) { log::error("fault", {{"reason", std::string(what)}}); });
     const char* notify_address = std::getenv("NOTIFY_SOCKET");
     Notify notify(loop, notify_address != nullptr ? notify_address : "");
     const Watchdog watchdog(loop, notify, Watchdog::limit_from_environment());
     FdStore store(notify, FdStore::from_environment());
+
+    const char* credentials = std::getenv("CREDENTIALS_DIRECTORY");
+    Storage storage(
+        loop, options.state_dir,
+        storage::find_key(options.state_dir, credentials != nullptr ? credentials : ""));
 
     netlink::Links links(loop);
     const auto chosen = choose_data_path(loop, store, config, own_directory());
@@ -115,17 +130,18 @@ int run(const Options& options, const Configuration& config, const Policy& polic
         return 1;
     }
     DataPath& data_path = **chosen;
-    Interfaces interfaces(loop, links, data_path, store,
+    Interfaces interfaces(loop, links, data_path, store, storage.now(),
                           Naming(config.interfaces, netlink::is_wired), config.timeouts.linger,
                           controls(loop, links, config));
     Sessions sessions(loop, interfaces, data_path, store, limits_of(config), policy);
+    storage.on_changed([&interfaces] { interfaces.stored_changed(); });
     sessions.restore();
     interfaces.start();  // before the bus: what is always on need not wait for it
     end_unclaimed_sockets(store);
     store.drop_rest();
 
     Reload reload(loop, {notify, interfaces, sessions, data_path}, options.config, config);
-    const bus::Presence presence({loop, interfaces, sessions, data_path,
+    const bus::Presence presence({loop, interfaces, sessions, data_path, storage,
                                   [&reload] { return reload.read(); }, config.limits.calls_per_uid},
                                  options.bus,
                                  {.on_started = [&] { notify.send("READY=1"); },

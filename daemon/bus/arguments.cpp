@@ -21,6 +21,12 @@ class Reader {
         return dict;
     }
 
+    Result<std::vector<std::string>> read_list() {
+        auto texts = std::get<std::vector<std::string>>(read_texts().content);
+        if (error_) return tl::unexpected<Error>(std::move(*error_));
+        return texts;
+    }
+
   private:
     bool reject(std::string why) {
         if (!error_) error_ = Error{ErrorCode::invalid_argument, std::move(why)};
@@ -106,10 +112,10 @@ class Reader {
         std::vector<std::string> texts;
         if (!message_.enterContainer("s")) return {texts};
         for (std::string text; message_ >> text;) {
-            if (!count()) return {};
+            if (!count()) break;
             texts.push_back(std::move(text));
         }
-        leave();
+        if (!error_) leave();
         return {std::move(texts)};
     }
 
@@ -124,7 +130,24 @@ class Reader {
     std::optional<Error> error_;
 };
 
+void wipe(Dict& dict) {
+    for (auto& [key, value] : dict) {
+        if (auto* inner = std::get_if<Dict>(&value.content)) wipe(*inner);
+        if (auto* text = std::get_if<std::string>(&value.content))
+            for (volatile char& character : *text) character = 0;
+    }
+}
+
 }  // namespace
+
+Arguments::~Arguments() {
+    if (dict) wipe(*dict);
+}
+
+sdbus::Message& operator>>(sdbus::Message& message, Texts& texts) {
+    texts.list = Reader(message).read_list();
+    return message;
+}
 
 sdbus::Message& operator>>(sdbus::Message& message, Arguments& arguments) {
     arguments.dict = Reader(message).read();

@@ -28,6 +28,19 @@ struct Arguments {
     static constexpr unsigned deepest = 3;
 
     Result<Dict> dict;
+
+    Arguments() = default;
+    Arguments(const Arguments&) = default;
+    Arguments(Arguments&&) = default;
+    Arguments& operator=(const Arguments&) = default;
+    Arguments& operator=(Arguments&&) = default;
+    /// Leaves no text behind where it was in memory: it may be a secret.
+    ~Arguments();
+};
+
+/// An `as`, or InvalidArgument.
+struct Texts {
+    Result<std::vector<std::string>> list;
 };
 
 /// A datagram's `ay`. Of one that is too large the rest is left out, and it stays too large.
@@ -38,6 +51,7 @@ struct Payload {
 };
 
 sdbus::Message& operator>>(sdbus::Message& message, Arguments& arguments);
+sdbus::Message& operator>>(sdbus::Message& message, Texts& texts);
 sdbus::Message& operator>>(sdbus::Message& message, Payload& payload);
 
 }  // namespace impnetd::bus
@@ -46,6 +60,12 @@ template <>
 struct sdbus::signature_of<impnetd::bus::Arguments> {
     static constexpr bool is_valid = true;
     static std::string str() { return "a{sv}"; }
+};
+
+template <>
+struct sdbus::signature_of<impnetd::bus::Texts> {
+    static constexpr bool is_valid = true;
+    static std::string str() { return "as"; }
 };
 
 template <>

@@ -40,14 +40,18 @@ Bus::Bus(const Parts& parts, std::unique_ptr<Connection> connection, Events even
       pump_(parts.loop, connection_->get(), events_.on_lost),
       callers_(parts.loop, connection_->get(), parts.calls_per_uid),
       authority_(parts.loop, connection_->get()),
+      choosing_(parts.loop, connection_->get()),
       name_retry_(parts.loop, [this] { request_name(); }),
       bus_(sdbus::createProxy(connection_->get(), bus_name, "/org/freedesktop/DBus")),
-      manager_(connection_->get(), parts.interfaces, std::string(parts.data_path.name()),
+      manager_(connection_->get(), parts.interfaces, parts.storage,
+               std::string(parts.data_path.name()),
                {.open = [this](auto result, const auto& owner,
                                const auto& nic) { open(result, owner, nic); },
                 .resume = [this](auto result, const auto& owner,
                                  const auto& token) { resume(result, owner, token); },
-                .reload = [this](auto result, const auto& caller) { reload(result, caller); }}),
+                .authorise = [this](const auto& caller,
+                                    const auto& on_decided) { authorise(caller, on_decided); },
+                .reload = parts.reload}),
       policy_(parts.loop, connection_->get(), parts.interfaces, parts.sessions) {
     connection_->on_gone = [this](const std::string& name) {
         parts_.loop.guarded([&] { caller_gone(name); });
@@ -139,6 +143,10 @@ void Bus::interface_reported(impnetd::Interface& interface, const StateReport& r
         found->second->report(report);
 }
 
+void Bus::order_changed() {
+    manager_.announce_order();
+}
+
 // --- Clients ------------------------------------------------------------------------------------
 
 namespace {
@@ -162,23 +170,21 @@ void Bus::identify(const std::string& caller, Task task, const Refuse& refuse) {
     if (!asked) refuse(asked.error());
 }
 
-void Bus::reload(const ManagerObject::ReloadResult& result, const std::string& caller) {
-    const auto refuse = refusal_of(result);
-    const auto allowed = [this, result] { reply(*result, [&] { return parts_.reload(); }); };
+void Bus::authorise(const std::string& caller, const ManagerObject::OnDecided& on_decided) {
     identify(
         caller,
-        [this, caller, refuse, allowed](const Client& client) {
-            if (client.uid == 0) return allowed();
-            authority_.ask(caller, [refuse, allowed, client](const Result<>& decision) {
-                if (decision) return allowed();
-                log::warning("configure_denied", {{"client_uid", std::to_string(client.uid)},
-                                                  {"client_pid", std::to_string(client.pid)},
-                                                  {"client_unit", client.unit},
-                                                  {"rule", decision.error().message}});
-                refuse(decision.error());
+        [this, caller, on_decided](const Client& client) {
+            if (client.uid == 0) return on_decided({});
+            authority_.ask(caller, [client, on_decided](const Result<>& decision) {
+                if (!decision)
+                    log::warning("configure_denied", {{"client_uid", std::to_string(client.uid)},
+                                                      {"client_pid", std::to_string(client.pid)},
+                                                      {"client_unit", client.unit},
+                                                      {"rule", decision.error().message}});
+                on_decided(decision);
             });
         },
-        refuse);
+        [on_decided](const Error& error) { on_decided(tl::unexpected(error)); });
 }
 
 void Bus::open(const ManagerObject::OpenResult& result, const std::string& owner, const Nic& nic) {
@@ -194,7 +200,10 @@ void Bus::open_identified(sdbus::Result<sdbus::ObjectPath>& result, const std::s
                           const Nic& nic, const Client& client) {
     std::optional<std::uint64_t> opened;
     const bool answered = reply(result, [&]() -> Result<sdbus::ObjectPath> {
-        const auto session = parts_.sessions.open(client, nic);
+        auto sealed = nic;
+        if (auto done = parts_.storage.key().seal(sealed); !done)
+            return tl::unexpected<Error>(done.error());
+        const auto session = parts_.sessions.open(client, sealed);
         if (!session) return tl::unexpected<Error>(session.error());
         opened = (*session)->id();
         publish(**session);
@@ -205,10 +214,29 @@ void Bus::open_identified(sdbus::Result<sdbus::ObjectPath>& result, const std::s
                                      {"client_unit", client.unit}});
         return session_path(*opened);
     });
-    if (answered) return sessions_.at(*opened)->begin(owner);  // no signal comes before the reply
+    if (answered) {
+        if (!nic.extended()) choose_first(client, owner, nic.nii);
+        return sessions_.at(*opened)->begin(owner);  // no signal comes before the reply
+    }
     if (!opened) return;
     sessions_.erase(*opened);
     parts_.sessions.close(*opened);
+}
+
+/// Whoever may configure makes the interface that he opens the one that serves from now on.
+void Bus::choose_first(const Client& client, const std::string& owner, Nii nii) {
+    if (parts_.storage.now().first_choice == nii) return;
+    const auto decided = [this, nii](const Result<>& decision) {
+        if (!decision) return;
+        const auto choose = [nii](StoredConfiguration& stored) -> Result<> {
+            stored.first_choice = nii;
+            return {};
+        };
+        // Nobody waits for it, and that it was not written is logged.
+        parts_.storage.change(choose, [](const Result<>&) {});
+    };
+    if (client.uid == 0) return decided({});
+    choosing_.ask(owner, decided);
 }
 
 void Bus::resume(const ManagerObject::OpenResult& result, const std::string& owner,

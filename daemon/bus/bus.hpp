@@ -27,6 +27,7 @@
 #include "loop/loop.hpp"
 #include "network/interfaces.hpp"
 #include "network/sessions.hpp"
+#include "storage/storage.hpp"
 
 namespace impnetd::bus {
 
@@ -37,6 +38,7 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
         Interfaces& interfaces;
         Sessions& sessions;
         DataPath& data_path;
+        Storage& storage;
         std::function<Result<>()> reload;  ///< reads the configuration again
         unsigned calls_per_uid = 128;
     };
@@ -63,6 +65,7 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
     void interface_removed(impnetd::Interface& interface) override;
     void interface_changed(impnetd::Interface& interface) override;
     void interface_reported(impnetd::Interface& interface, const StateReport& report) override;
+    void order_changed() override;
     void session_abandoned(impnetd::Session& session) override;
     void session_revoked(impnetd::Session& session) override;
     void policy_changed() override;
@@ -77,7 +80,8 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
                 const std::string& token);
     void resume_identified(sdbus::Result<sdbus::ObjectPath>& result, const std::string& owner,
                            const std::string& token, const Client& client);
-    void reload(const ManagerObject::ReloadResult& result, const std::string& caller);
+    void authorise(const std::string& caller, const ManagerObject::OnDecided& on_decided);
+    void choose_first(const Client& client, const std::string& owner, Nii nii);
     using Task = std::function<void(const Client&)>;
     using Refuse = std::function<void(const Error&)>;
     /// Asks who `caller` is, and goes on with `task`, or tells why not.
@@ -94,6 +98,8 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
     BusPump pump_;
     Callers callers_;
     Authority authority_;
+    Authority
+        choosing_;  // on its own: programs that only open must not keep administrators waiting
     Timer name_retry_;
     unsigned name_attempts_ = 0;
     std::unique_ptr<sdbus::IProxy> bus_;

@@ -47,6 +47,7 @@ void InterfaceObject::report(const StateReport& report) {
 
 InterfaceObject::View InterfaceObject::look() const {
     View view;
+    view.enabled = interface_.enabled();
     view.state = number(interface_.state());
     view.state_name = name(interface_.state());
     view.reason = interface_.reason();
@@ -79,6 +80,7 @@ void InterfaceObject::refresh() {
         if (before != after) changed.emplace_back(property);
     };
     compare("Device", old.device, view_.device);
+    compare("Enabled", old.enabled, view_.enabled);
     compare("State", old.state, view_.state);
     compare("StateName", old.state_name, view_.state_name);
     compare("Reason", old.reason, view_.reason);

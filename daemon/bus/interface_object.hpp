@@ -33,6 +33,7 @@ class InterfaceObject final : public sdbus::AdaptorInterfaces<org::impnet1::Inte
   private:
     struct View {
         std::string device;
+        bool enabled = true;
         std::int32_t state = -1;
         std::string state_name;
         std::string reason;
@@ -53,7 +54,7 @@ class InterfaceObject final : public sdbus::AdaptorInterfaces<org::impnet1::Inte
     std::string Class() override;
     std::string Device() override { return look().device; }
     bool Managed() override { return interface_.managed(); }
-    bool Enabled() override { return true; }
+    bool Enabled() override { return look().enabled; }
     std::int32_t State() override { return look().state; }
     std::string StateName() override { return look().state_name; }
     std::string Reason() override { return look().reason; }

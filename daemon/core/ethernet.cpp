@@ -28,12 +28,14 @@ class Transition {
     Step finish() { return {std::move(machine_), std::move(actions_)}; }
 
     void on(const Wanted& event) {
-        const bool reconfigure = event.static_network != machine_.static_network;
+        const auto& chosen = event.extended ? event.static_network : machine_.stored;
+        const bool reconfigure = chosen != machine_.static_network;
+        machine_.extended = event.extended;
         if (machine_.wanted && !reconfigure) return;
         machine_.wanted = true;
         if (reconfigure) {
             clear_configuration();
-            machine_.static_network = event.static_network;
+            machine_.static_network = chosen;
         }
         if (machine_.present) attempt("opened");
     }
@@ -48,6 +50,16 @@ class Transition {
         if (machine_.present) act(Power{false});
         act(ClearDeadline{});
         enter(State::unknown, "no session left");
+    }
+
+    void on(const Stored& event) {
+        machine_.stored = event.static_network;
+        if (std::exchange(machine_.enabled, event.enabled) == event.enabled) return;
+        if (!machine_.wanted || !machine_.present) return;
+        if (event.enabled)
+            attempt("enabled");
+        else
+            disable();
     }
 
     void on(const DeviceAppeared& event) {
@@ -71,7 +83,7 @@ class Transition {
     void on(const CarrierChanged& event) {
         if (machine_.carrier == event.carrier) return;
         machine_.carrier = event.carrier;
-        if (!machine_.wanted) return;
+        if (!machine_.wanted || !machine_.enabled) return;
         if (event.carrier)
             carrier_came();
         else
@@ -166,6 +178,7 @@ class Transition {
     }
 
     void on(const TakenOver&) {
+        if (!machine_.enabled) return disable();
         // What was under way, its deadline too, ended with the process.
         if (machine_.state == State::connected || !machine_.wanted) return;
         if (machine_.state == State::ethernet_stopped_no_link && !machine_.carrier)
@@ -205,6 +218,8 @@ class Transition {
 
     /// From power to address, once more.
     void attempt(std::string reason) {
+        if (!machine_.enabled) return enter(State::ethernet_stopped, "disabled");
+        follow_stored();
         machine_.trouble.clear();
         machine_.set_down = false;
         enter(State::starting, std::move(reason));
@@ -213,6 +228,22 @@ class Transition {
             link_up();
         else
             act(SetDeadline{timing_.grace});
+    }
+
+    void follow_stored() {
+        if (machine_.extended || machine_.static_network == machine_.stored) return;
+        clear_configuration();
+        machine_.static_network = machine_.stored;
+    }
+
+    void disable() {
+        clear_configuration();
+        forget_nic();
+        machine_.failures = 0;
+        machine_.carrier = false;  // as in the end of its use
+        act(Power{false});
+        act(ClearDeadline{});
+        enter(State::ethernet_stopped, "disabled");
     }
 
     void link_up() {
@@ -281,9 +312,10 @@ class Transition {
         act(StopLease{});
     }
 
+    /// What is stored and in use stays in use: the next attempt decides.
     void forget_nic() {
         act(ForgetNic{});
-        if (!machine_.static_network) return;
+        if (!std::exchange(machine_.extended, false) || !machine_.static_network) return;
         machine_.static_network.reset();
         withdraw();
     }
@@ -301,11 +333,15 @@ class Transition {
 }  // namespace
 
 Step step(Machine machine, const Event& event, const Timing& timing) {
+    const auto is_one_of = [&event](auto... kinds) {
+        return (... || std::holds_alternative<decltype(kinds)>(event));
+    };
     // What still comes from a device that is gone is late.
-    const bool about_device = !std::holds_alternative<Wanted>(event) &&
-                              !std::holds_alternative<Unwanted>(event) &&
-                              !std::holds_alternative<DeviceAppeared>(event);
-    if (about_device && !machine.present) return {std::move(machine), {}};
+    const bool always = is_one_of(Wanted{}, Unwanted{}, DeviceAppeared{}, Stored{});
+    if (!always && !machine.present) return {std::move(machine), {}};
+    // One that is disabled does nothing but remember what it begins with when it is enabled.
+    const bool remembered = is_one_of(DeviceRemoved{}, CarrierChanged{}, TakenOver{});
+    if (!machine.enabled && !always && !remembered) return {std::move(machine), {}};
 
     Transition transition(std::move(machine), timing);
     std::visit([&](const auto& e) { transition.on(e); }, event);

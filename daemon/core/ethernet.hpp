@@ -11,9 +11,11 @@
 //                    NO_LINK ◄── carrier lost   STOPPED ── pause ──► STARTING               │
 //                       └────────── carrier back: STARTING          lease lost: DHCPING ◄───┘
 //
-// A static address skips DHCPING. A fault of the device or the kernel is STOPPED_UNHAPPY and is
-// tried again like STOPPED. One deadline is pending at a time: the grace for a carrier, the limit
-// of the attempt, or the pause before the next one.
+// A static address skips DHCPING. What the NIC brought along decides, until it is thrown away; else
+// each attempt uses what is stored by then. A fault of the device or the kernel is STOPPED_UNHAPPY
+// and is tried again like STOPPED. A disabled interface is powered down, and STOPPED while it is
+// wanted. One deadline is pending at a time: the grace for a carrier, the limit of the attempt, or
+// the pause before the next one.
 #pragma once
 
 #include <chrono>
@@ -35,9 +37,12 @@ struct Machine {
     bool wanted = false;   ///< somebody has the interface open
     bool present = false;  ///< the device exists
     bool carrier = false;
-    bool set_down = false;  ///< somebody took the device down since this attempt began
-    bool leased = false;    ///< the DHCP client runs and holds a lease
-    std::optional<StaticConfig> static_network;
+    bool set_down = false;               ///< somebody took the device down since this attempt began
+    bool leased = false;                 ///< the DHCP client runs and holds a lease
+    bool enabled = true;                 ///< by the stored configuration
+    std::optional<StaticConfig> stored;  ///< for the attempts to come
+    bool extended = false;               ///< the NIC brought its own configuration
+    std::optional<StaticConfig> static_network;  ///< of this attempt
     /// What was last put on the device, and has not been taken away.
     std::optional<AddressAssignment> address;
     unsigned failures = 0;  ///< attempts that failed in a row
@@ -53,10 +58,12 @@ struct Timing {
 
 // --- Events -------------------------------------------------------------------------------------
 
-/// The first of its users opened the interface, perhaps with a static address of their own. While
-/// it still runs for nobody (the linger), another configuration starts it afresh.
+/// The first of its users opened the interface, perhaps with a configuration of their own, which is
+/// then all there is of it. While it still runs for nobody (the linger), another configuration
+/// starts it afresh.
 struct Wanted {
     std::optional<StaticConfig> static_network;
+    bool extended = static_network.has_value();
 };
 struct Unwanted {};
 struct DeviceAppeared {
@@ -79,6 +86,11 @@ struct LeaseRefused {
     std::string reason;
 };
 struct AddressAssigned {};
+/// What is stored for the interface now.
+struct Stored {
+    bool enabled = true;
+    std::optional<StaticConfig> static_network;
+};
 /// Somebody else took our address away, or its lifetime passed in the kernel.
 struct AddressGone {};
 /// The machine is that of a process before us; what happened since then follows.
@@ -92,7 +104,7 @@ struct Fault {
 
 using Event = std::variant<Wanted, Unwanted, DeviceAppeared, DeviceRemoved, CarrierChanged, SetDown,
                            DeadlinePassed, LeaseObtained, LeaseLost, LeaseRefused, AddressAssigned,
-                           AddressGone, TakenOver, WokenUp, Fault>;
+                           Stored, AddressGone, TakenOver, WokenUp, Fault>;
 
 // --- Actions ------------------------------------------------------------------------------------
 

@@ -8,22 +8,20 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "core/dict.hpp"
 #include "core/error.hpp"
 #include "core/ipv4.hpp"
 #include "core/nii.hpp"
+#include "core/secret.hpp"
+#include "core/table.hpp"
 
 namespace impnetd {
 
-/// A secret as text, or as the encrypted blob that `GetCurrentConfiguration` gave.
-using Secret = std::variant<std::string, std::vector<std::uint8_t>>;
-
 struct WifiConfig {
     std::string ssid;  ///< 1-32 bytes
-    Secret key;        ///< empty text: an open network
+    Secret key;        ///< none: an open network; else 8-63 bytes, or 64 hex digits
 
     friend bool operator==(const WifiConfig&, const WifiConfig&) = default;
 };
@@ -72,7 +70,17 @@ struct Nic {
 /// NoSuchInterface.
 Result<Nic> parse_nic(const Dict& dict);
 
+/// The parts by themselves: what is wrong is rejected in the table.
+WifiConfig read_wifi(Table& table);
+StaticConfig read_static(Table& table);
+ProxyConfig read_proxy(Table& table);
+CellConfig read_cell(Table& table);
+
 /// The NIC as a dictionary again, without its secrets: what other callers may see.
 Dict describe(const Nic& nic);
+/// With its secrets, all of them sealed: what `Open` takes.
+Dict describe_sealed(const Nic& nic);
+/// A static address by itself.
+Dict describe(const StaticConfig& part);
 
 }  // namespace impnetd

@@ -34,7 +34,10 @@ class RecordWriter {
     }
     void secret(const Secret& value) {
         number(value.index());
-        std::visit([this](const auto& v) { bytes(v); }, value);
+        if (const auto* text = std::get_if<SecretText>(&value))
+            bytes(text->reveal());
+        else
+            bytes(std::get<SealedBlob>(value));
     }
     /// An optional part: whether it is there, then what it holds.
     template <typename Part, typename Write>
@@ -73,8 +76,8 @@ class RecordReader {
     }
     std::string text() { return bytes<std::string>(); }
     Secret secret() {
-        if (number(1) == 0) return text();
-        return bytes<std::vector<std::uint8_t>>();
+        if (number(1) == 0) return SecretText(text());
+        return bytes<SealedBlob>();
     }
     template <typename Part, typename Read>
     std::optional<Part> part(Read read) {

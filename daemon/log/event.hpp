@@ -47,6 +47,15 @@ inline constexpr std::array events = {
     EventEntry{"session_restored", "980fdac9139b470f9b1d9537b449f577"},
     EventEntry{"session_lost", "7796b80d37b546508020db5179d4b6b2", 10},
     EventEntry{"socket_lost", "600f40cca30e4268be03df98d05a219b", 10},
+    // the stored configuration
+    EventEntry{"stored_untouchable", "e20c5fa842284c9baa2ee51378072ebc", 10},
+    EventEntry{"stored_damaged", "d41c381cd1b34ba9817a319661162d79", 10},
+    EventEntry{"not_stored", "84eeaf61c92c4d5687a7b34eee2ad9dd", 10},
+    EventEntry{"secret_lost", "29bac7c7a7b74807b70d2bcb7afc6473", 10},
+    EventEntry{"key_made", "64ccc040bbde44ac828f6bfbece765d0"},
+    EventEntry{"key_not_stored", "82107779a60d44d486a26b19d9775fb5", 10},
+    EventEntry{"key_unusable", "6ee5000b11df4047a7c215ef0ea06604", 10},
+    EventEntry{"key_damaged", "061dcfe7dd364a2e915f95e3c425572c", 10},
     // interfaces
     EventEntry{"device", "c346674a730f466894c80a82730407f0", 60},
     EventEntry{"state", "9c632c60c1d74cfe999263f8987154bf", 300},

@@ -26,9 +26,12 @@ Nic plain_nic(Nii nii) {
 
 Interface::Interface(const Shared& shared, Nii nii, DataPath::Slot slot, Settings settings,
                      const MakeControl& make_control)
-    : shared_(shared), nii_(nii), slot_(slot), settings_(settings), linger_(shared.loop, [this] {
-          linger_over();
-      }) {
+    : shared_(shared),
+      nii_(nii),
+      slot_(slot),
+      settings_(settings),
+      linger_(shared.loop, [this] { linger_over(); }),
+      was_enabled_(enabled()) {
     const auto before = inherit();
     if (before) {
         restored_ = true;
@@ -60,6 +63,7 @@ Interface::~Interface() {
 
 Result<> Interface::admits(const Nic& nic) const {
     const auto name = nii_.text();
+    if (!enabled()) return fail(ErrorCode::unavailable, name + " is disabled");
     if (!link_) return fail(ErrorCode::unavailable, name + ": its device is gone");
     if (!nic.extended()) return {};
     if (!managed())
@@ -100,6 +104,7 @@ void Interface::rejoin(User& session, const Nic& nic) {
 }
 
 void Interface::rejoined() {
+    if (!enabled()) tell_unusable("disabled");
     const bool in_use = restored_ && managed() && state_ != State::unknown;
     if (in_use && users_.empty() && !settings_.always_on) linger_.start(settings_.linger);
 }
@@ -129,6 +134,13 @@ void Interface::service_stops() {
     if (settings_.down_on_stop) control_->closed();
 }
 
+void Interface::stored_changed() {
+    control_->stored_changed();
+    if (std::exchange(was_enabled_, enabled()) == enabled()) return;
+    if (!enabled()) tell_unusable("disabled");
+    shared_.observer.interface_changed(*this);
+}
+
 void Interface::link_changed(const Link& link) {
     // While nobody looked another device may have come in its place.
     if (link_ && link_->ifindex != link.ifindex) link_removed();
@@ -144,11 +156,15 @@ void Interface::link_removed() {
     if (!link_) return;
     link_.reset();
     control_->link_removed();
-    // After the state, so that a program learns why before its sockets go.
-    for (auto* user : std::vector(users_)) user->device_removed();
+    tell_unusable("device removed");
     tell_data_path();
     shared_.observer.interface_changed(*this);
     keep();
+}
+
+/// After the state, so that a program learns why before its sockets go.
+void Interface::tell_unusable(const std::string& reason) {
+    for (auto* user : std::vector(users_)) user->unusable(reason);
 }
 
 void Interface::addresses_changed() {

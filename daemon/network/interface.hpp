@@ -23,6 +23,7 @@
 #include "core/nic.hpp"
 #include "core/nii.hpp"
 #include "core/state.hpp"
+#include "core/stored_configuration.hpp"
 #include "loop/loop.hpp"
 #include "service/kept_value.hpp"
 
@@ -48,6 +49,9 @@ class Control {
     virtual void addresses_changed() = 0;
     /// The host slept and woke up.
     virtual void woken_up() = 0;
+    /// What is stored is another now: for attempts to come, and perhaps the interface is disabled
+    /// or enabled.
+    virtual void stored_changed() = 0;
 };
 
 class Interface {
@@ -56,8 +60,8 @@ class Interface {
     class User {
       public:
         virtual void state_reported(const StateReport& report) = 0;
-        /// The device is gone; sockets on it are dead.
-        virtual void device_removed() = 0;
+        /// The device is gone, or the interface was disabled; sockets on it are dead.
+        virtual void unusable(const std::string& reason) = 0;
 
       protected:
         ~User() = default;
@@ -87,6 +91,7 @@ class Interface {
         DataPath& data_path;
         FdStore& store;
         Observer& observer;
+        const StoredConfiguration& stored;  ///< as it is now
     };
 
     /// The control of an interface that impnetd manages, or of one that it observes. `before`: what
@@ -103,6 +108,8 @@ class Interface {
     Nii nii() const { return nii_; }
     DataPath::Slot slot() const { return slot_; }
     bool managed() const { return settings_.managed; }
+    bool enabled() const { return shared_.stored.enabled(nii_); }
+    const StoredConfiguration& stored() const { return shared_.stored; }
     State state() const { return state_; }
     const std::string& reason() const { return reason_; }
     const std::optional<Link>& link() const { return link_; }
@@ -129,6 +136,7 @@ class Interface {
     void link_removed();
     void addresses_changed();
     void woken_up() { control_->woken_up(); }
+    void stored_changed();
     void set_linger(Milliseconds linger) { settings_.linger = linger; }
     bool down_on_stop() const { return settings_.down_on_stop; }
     /// The service ends for good: powers the device down if that is what the configuration says.
@@ -140,12 +148,15 @@ class Interface {
     void set_state(State state, std::string reason, std::optional<IpTable> table = std::nullopt);
     /// The table changed while the state did not (a lease renewed with other servers).
     void set_ip_table(std::optional<IpTable> table);
+    /// The configuration that a client brought along is thrown away.
+    void nic_forgotten() { extended_ = false; }
     /// Something that the control has to remember changed.
     void keep();
 
   private:
     std::optional<InterfaceRecord> inherit();
     void tell_data_path();
+    void tell_unusable(const std::string& reason);
     void linger_over();
 
     Shared shared_;
@@ -156,6 +167,7 @@ class Interface {
     std::unique_ptr<KeptValue> kept_;  // while there is something to go on with
     InterfaceRecord kept_record_;
     bool restored_ = false;
+    bool was_enabled_;
     std::optional<Link> link_;  // until the kernel was asked: as the process before us saw it
     State state_ = State::unknown;
     std::uint64_t steps_ = 0;  // changes of state so far

@@ -11,10 +11,12 @@
 namespace impnetd {
 
 Interfaces::Interfaces(Loop& loop, LinkPort& links, DataPath& data_path, FdStore& store,
-                       Naming naming, Milliseconds linger, Interface::MakeControl make_control)
-    : shared_{loop, data_path, store, *this},
+                       const StoredConfiguration& stored, Naming naming, Milliseconds linger,
+                       Interface::MakeControl make_control)
+    : shared_{loop, data_path, store, *this, stored},
       links_(links),
       naming_(std::move(naming)),
+      announced_(stored.server_order, stored.first_choice),
       kept_names_(store, "names"),
       linger_(linger),
       make_control_(std::move(make_control)) {
@@ -75,6 +77,35 @@ std::vector<Interface*> Interfaces::all() const {
     return out;
 }
 
+std::vector<Nii> Interfaces::order() const {
+    std::vector<Nii> present;
+    for (const auto& [nii, interface] : interfaces_) present.push_back(nii);
+    return serving_order(shared_.stored, present);
+}
+
+Nii Interfaces::serving() const {
+    const auto niis = order();
+    for (const auto nii : niis) {
+        const auto found = interfaces_.find(nii);
+        if (found != interfaces_.end() && found->second->link() && found->second->enabled())
+            return nii;
+    }
+    return niis.empty() ? Nii{} : niis.front();
+}
+
+Result<> Interfaces::may_be_stored(Nii nii) const {
+    const bool known = interfaces_.contains(nii) || naming_.known(nii);
+    if (known || nii.interface_class != InterfaceClass::ethernet) return {};
+    return fail(ErrorCode::no_such_interface, "interface: there is no " + nii.text());
+}
+
+Result<> Interfaces::may_be_configured(Nii nii) const {
+    if (auto known = may_be_stored(nii); !known) return known;
+    if (nii.interface_class != InterfaceClass::ethernet || naming_.rule(nii).managed) return {};
+    return fail(ErrorCode::not_supported,
+                nii.text() + " is observed, not managed: it takes no configuration");
+}
+
 void Interfaces::link_changed(const Link& link) {
     auto* interface = interface_of(link.ifindex);
     if (interface == nullptr) interface = appeared(link);
@@ -99,6 +130,13 @@ Interface* Interfaces::appeared(const Link& link) {
 
 void Interfaces::woken_up() const {
     for (auto* interface : all()) interface->woken_up();
+}
+
+void Interfaces::stored_changed() {
+    for (auto* interface : all()) interface->stored_changed();
+    const auto& stored = shared_.stored;
+    const auto now = std::make_pair(stored.server_order, stored.first_choice);
+    if (std::exchange(announced_, now) != now && observer_ != nullptr) observer_->order_changed();
 }
 
 void Interfaces::set_linger(Milliseconds linger) {

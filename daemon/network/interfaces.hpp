@@ -7,7 +7,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/data_path.hpp"
@@ -27,15 +29,18 @@ class Interfaces final : private LinkPort::Observer, private Interface::Observer
       public:
         virtual void interface_added(Interface& interface) = 0;
         virtual void interface_removed(Interface& interface) = 0;
+        /// They serve in another order than before.
+        virtual void order_changed() = 0;
 
       protected:
         ~Observer() = default;
     };
 
     /// What was in use in the process before us is there again, as it was then; the kernel is
-    /// asked in `start`.
-    Interfaces(Loop& loop, LinkPort& links, DataPath& data_path, FdStore& store, Naming naming,
-               Milliseconds linger, Interface::MakeControl make_control);
+    /// asked in `start`. `stored`: as it is now, whenever it is looked at.
+    Interfaces(Loop& loop, LinkPort& links, DataPath& data_path, FdStore& store,
+               const StoredConfiguration& stored, Naming naming, Milliseconds linger,
+               Interface::MakeControl make_control);
     ~Interfaces();
     Interfaces(const Interfaces&) = delete;
     Interfaces& operator=(const Interfaces&) = delete;
@@ -49,10 +54,22 @@ class Interfaces final : private LinkPort::Observer, private Interface::Observer
     /// By NII, made if it is not there: for a session of the process before us.
     Interface& ensure(Nii nii);
     std::vector<Interface*> all() const;
+    /// Those that are there, and those that an order names, as they serve.
+    std::vector<Nii> order() const;
+    /// The first of them that is there and enabled; if none is, the first.
+    Nii serving() const;
+
+    /// May something be stored for it? NoSuchInterface: there has never been one of this name.
+    /// (Those of other classes are to come.)
+    Result<> may_be_stored(Nii nii) const;
+    /// May a configuration be? NotSupported: it is only observed.
+    Result<> may_be_configured(Nii nii) const;
 
     LinkPort& links() const { return links_; }
 
     void woken_up() const;
+    /// Another configuration is stored.
+    void stored_changed();
     void set_linger(Milliseconds linger);
     /// Does the end of the service change anything?
     bool down_on_stop() const;
@@ -74,6 +91,8 @@ class Interfaces final : private LinkPort::Observer, private Interface::Observer
     Interface::Shared shared_;
     LinkPort& links_;
     Naming naming_;
+    /// What the order was last announced for: the one that was set, and the first choice.
+    std::pair<std::vector<Nii>, std::optional<Nii>> announced_;
     KeptValue kept_names_;
     Milliseconds linger_;
     Interface::MakeControl make_control_;

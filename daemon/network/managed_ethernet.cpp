@@ -19,14 +19,16 @@ ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& lin
       hostname_(std::move(hostname)),
       deadline_(loop, [this] { feed(DeadlinePassed{}); }),
       lease_port_(make_lease_port(*this)) {
+    machine_.enabled = interface_.enabled();
+    machine_.stored = interface_.stored().static_network(interface_.nii());
     if (before == nullptr) return;
     lease_ = before->lease;
-    static_network_ = before->static_network;
     proxy_ = before->proxy;
     machine_.state = before->state;
     machine_.wanted = true;
     machine_.leased = lease_.has_value();
-    machine_.static_network = static_network_;
+    machine_.extended = before->extended;
+    machine_.static_network = before->static_network;
     machine_.address = before->address;
     address_seen_ = machine_.address.has_value();
     if (before->link.ifindex != 0) {
@@ -41,16 +43,15 @@ ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& lin
 void ManagedEthernet::describe(InterfaceRecord& record) const {
     record.address = machine_.address;
     if (machine_.leased) record.lease = lease_;
-    record.static_network = static_network_;
+    record.static_network = machine_.static_network;
     record.proxy = proxy_;
 }
 
 // --- What happens -------------------------------------------------------------------------------
 
 void ManagedEthernet::opened(const Nic& nic) {
-    static_network_ = nic.static_network;
-    proxy_ = nic.proxy;
-    feed(Wanted{nic.static_network});
+    proxy_ = nic.extended() ? nic.proxy : interface_.stored().proxy;
+    feed(Wanted{nic.static_network, nic.extended()});
     // It may run already: then the proxy is all that is new.
     if (machine_.state == State::connected) interface_.set_ip_table(table());
 }
@@ -101,6 +102,10 @@ void ManagedEthernet::woken_up() {
     feed(WokenUp{});
 }
 
+void ManagedEthernet::stored_changed() {
+    feed(Stored{interface_.enabled(), interface_.stored().static_network(interface_.nii())});
+}
+
 void ManagedEthernet::lease_obtained(const Lease& lease) {
     lease_ = lease;
     log::info("lease", {{"interface", interface_.nii().text()},
@@ -140,6 +145,7 @@ void ManagedEthernet::feed(Event event) {
 }
 
 void ManagedEthernet::perform(const Enter& action) {
+    if (action.state == State::starting && !machine_.extended) proxy_ = interface_.stored().proxy;
     interface_.set_state(action.state, action.reason,
                          action.state == State::connected ? table() : std::nullopt);
 }
@@ -197,8 +203,8 @@ void ManagedEthernet::perform(const Withdraw& action) {
 }
 
 void ManagedEthernet::perform(const ForgetNic&) {
-    static_network_.reset();
     proxy_.reset();
+    interface_.nic_forgotten();
 }
 
 LeaseRequest ManagedEthernet::lease_request() const {
@@ -217,11 +223,11 @@ int ManagedEthernet::ifindex() const {
 
 std::optional<IpTable> ManagedEthernet::table() const {
     IpTable out;
-    if (static_network_) {
-        out.network = static_network_->network;
-        out.broadcast = static_network_->network.broadcast();
-        out.gateway = static_network_->gateway;
-        out.dns = static_network_->dns;
+    if (const auto& fixed = machine_.static_network) {
+        out.network = fixed->network;
+        out.broadcast = fixed->network.broadcast();
+        out.gateway = fixed->gateway;
+        out.dns = fixed->dns;
     } else if (lease_) {
         out.network = lease_->network;
         out.broadcast = lease_->broadcast ? lease_->broadcast : lease_->network.broadcast();

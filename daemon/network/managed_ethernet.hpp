@@ -34,6 +34,7 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
     void link_removed() override;
     void addresses_changed() override;
     void woken_up() override;
+    void stored_changed() override;
 
   private:
     void lease_obtained(const Lease& lease) override;
@@ -67,10 +68,9 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
     std::unique_ptr<LeasePort> lease_port_;
     std::optional<Link> link_;
     std::optional<Lease> lease_;
-    std::optional<StaticConfig> static_network_;
-    std::optional<ProxyConfig> proxy_;
-    bool taking_over_ = false;   // until the kernel has said how the device is now
-    bool address_seen_ = false;  // the kernel's list has shown the address we assigned
+    std::optional<ProxyConfig> proxy_;  // of this attempt
+    bool taking_over_ = false;          // until the kernel has said how the device is now
+    bool address_seen_ = false;         // the kernel's list has shown the address we assigned
     // Answers of the kernel to requests that something newer has overtaken are not ours any more.
     std::shared_ptr<int> epoch_ = std::make_shared<int>(0);
 };

@@ -7,12 +7,13 @@ namespace impnetd {
 
 void ObservedLink::link_changed(const Link& link) {
     const auto before = std::exchange(link_, link);
-    if (before && link.up && carrier_flapped(*before, link))
+    if (before && link.up && interface_.enabled() && carrier_flapped(*before, link))
         interface_.set_state(State::ethernet_stopped_no_link, "carrier lost");
     look(link);
 }
 
 void ObservedLink::look(const Link& link) {
+    if (!interface_.enabled()) return interface_.set_state(State::ethernet_stopped, "disabled");
     if (!link.carrier)
         return interface_.set_state(State::ethernet_stopped_no_link,
                                     link.up ? "no carrier" : "the device is down");
@@ -35,6 +36,10 @@ void ObservedLink::look(const Link& link) {
 void ObservedLink::link_removed() {
     link_.reset();
     interface_.set_state(State::ethernet_stopped, "device removed");
+}
+
+void ObservedLink::stored_changed() {
+    if (link_) look(*link_);
 }
 
 void ObservedLink::addresses_changed() {

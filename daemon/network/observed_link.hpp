@@ -25,6 +25,7 @@ class ObservedLink final : public Control {
     void link_removed() override;
     void addresses_changed() override;
     void woken_up() override {}
+    void stored_changed() override;
 
   private:
     void look(const Link& link);

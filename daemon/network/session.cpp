@@ -224,6 +224,8 @@ Result<SessionSocket*> Session::open_udp(std::uint64_t id, std::uint16_t port, D
                                        {"reason", denial.reason}});
         return fail(ErrorCode::not_authorized, explain(denial));
     }
+    if (!interface_.enabled())
+        return fail(ErrorCode::unavailable, interface_.nii().text() + " is disabled");
     if (!interface_.link())
         return fail(ErrorCode::unavailable, interface_.nii().text() + ": its device is gone");
     auto share = setting_.sockets.take(record_.client.uid);
@@ -284,8 +286,8 @@ void Session::state_reported(const StateReport& report) {
     keep();
 }
 
-void Session::device_removed() {
-    close_sockets("device removed");
+void Session::unusable(const std::string& reason) {
+    close_sockets(reason);
 }
 
 void Session::close_sockets(const std::string& reason) {

@@ -168,7 +168,7 @@ class Session final : private Interface::User {
     friend class SessionSocket;
 
     void state_reported(const StateReport& report) override;
-    void device_removed() override;
+    void unusable(const std::string& reason) override;
     void restore(const SocketRecord& record);
     /// What the policy says of a socket of ours.
     tl::expected<SocketPolicy, Decision> judge(std::uint16_t port) const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "core/nic.hpp"
 
+#include <cctype>
 #include <string>
 #include <utility>
 #include <variant>
@@ -26,9 +27,10 @@ bool is_secret(const std::string& key) {
     return key == "key" || key == "password";
 }
 
-/// Other characters, as many as before.
+/// Other characters, as many as before; of hex digits others, since a key may consist of them.
 void disguise(Value& value) {
-    if (auto* text = std::get_if<std::string>(&value.content)) text->assign(text->size(), 'x');
+    if (auto* text = std::get_if<std::string>(&value.content))
+        for (auto& c : *text) c = std::isxdigit(static_cast<unsigned char>(c)) != 0 ? 'a' : 'x';
     if (auto* blob = std::get_if<std::vector<std::uint8_t>>(&value.content))
         blob->assign(blob->size(), 'x');
 }

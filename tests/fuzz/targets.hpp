@@ -32,6 +32,8 @@ void relay(Bytes input);
 void interface_record(Bytes input);
 /// A session that a daemon left behind.
 void session_record(Bytes input);
+/// The file of the stored configuration.
+void stored_configuration(Bytes input);
 
 /// Ends the run unless `holds`; libFuzzer keeps the input, a unit test fails.
 inline void demand(bool holds, const char* property) {

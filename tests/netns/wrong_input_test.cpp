@@ -213,6 +213,16 @@ std::vector<Method> methods_of_everybody() {
          "s",
          {ours + "NoSuchInterface", ours + "NotSupported"}},
         {{"/org/impnet1", manager, "GetInfo"}, "", {}},
+        // Root may, and some names are right.
+        {{"/org/impnet1", manager, "SetInterfaceEnabled"}, "sb", {ours + "NoSuchInterface", ""}},
+        {{"/org/impnet1", manager, "SetWifiHints"},
+         "ssi",
+         {ours + "NoSuchInterface", ours + "InvalidArgument", ""}},
+        {{"/org/impnet1", manager, "SetServerInterfaces"},
+         "as",
+         {ours + "NoSuchInterface", ours + "InvalidArgument", ""}},
+        {{"/org/impnet1", manager, "ClearConfiguration"}, "as", {ours + "InvalidArgument"}},
+        {{"/org/impnet1", manager, "GetCurrentConfiguration"}, "", {}},
         {{"/org/impnet1", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"}, "", {}},
         {{"/org/impnet1/interface/eth0", "org.impnet1.Interface", "GetStatistics"}, "", {}},
         {{"/org/impnet1/policy", "org.impnet1.Policy", "Check"},
@@ -220,6 +230,11 @@ std::vector<Method> methods_of_everybody() {
          {ours + "InvalidArgument"}},
         {{"/org/impnet1/policy", "org.impnet1.Policy", "GetUsage"}, "", {}},
     };
+    for (const std::string method : {"SetWifiConfiguration", "SetStaticNetworkConfiguration",
+                                     "SetProxy", "SetCellularConfiguration"})
+        out.push_back({{"/org/impnet1", manager, method},
+                       "a{sv}",
+                       {ours + "InvalidArgument", ours + "NoSuchInterface"}});
     for (const std::string path :
          {"/org/impnet1", "/org/impnet1/interface/eth0", "/org/impnet1/policy",
           "/org/impnet1/session/1", "/org/impnet1/socket/1"}) {
@@ -453,6 +468,10 @@ TEST_CASE("messages as large as the bus lets through are refused, and cost littl
             need(sd_bus_message_append(message, "s", ""));
         for (unsigned open = 0; open < 3; ++open) need(sd_bus_message_close_container(message));
     });
+    const auto list_of_texts = everything('a', "s", [](sd_bus_message* message) {
+        for (unsigned text = 0; text < most_texts; ++text)
+            need(sd_bus_message_append(message, "s", ""));
+    });
     const auto long_text = [](sd_bus_message* message) {
         need(sd_bus_message_append(message, "s", std::string(most_bytes, 'x').c_str()));
     };
@@ -477,6 +496,8 @@ TEST_CASE("messages as large as the bus lets through are refused, and cost littl
         {RudeClient::manager("Open"), many_keys, invalid},
         {RudeClient::manager("Open"), many_texts, invalid},
         {RudeClient::manager("Open"), long_blob, invalid},
+        {RudeClient::manager("ClearConfiguration"), list_of_texts, invalid},
+        {RudeClient::manager("SetProxy"), many_keys, invalid},
         {RudeClient::session(session, "OpenUdp"), many_keys, invalid},
         {RudeClient::session(session, "Close"), many_keys, theirs + "InvalidArgs"},
     };

@@ -70,3 +70,7 @@ TEST_CASE("what must hold of relay messages holds for the fuzzer's corpus", "[fu
 TEST_CASE("what must hold of a session record holds for the fuzzer's corpus", "[fuzz]") {
     run_corpus("session_record", fuzz::session_record);
 }
+
+TEST_CASE("what must hold of a stored configuration holds for the fuzzer's corpus", "[fuzz]") {
+    run_corpus("stored_configuration", fuzz::stored_configuration);
+}

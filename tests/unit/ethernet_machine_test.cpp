@@ -300,6 +300,124 @@ TEST_CASE("what a NIC brought along is thrown away with the link") {
     CHECK(fed.states() == States{0, 200, 201});
 }
 
+TEST_CASE("a plain NIC uses the static address that is stored") {
+    auto fed = with_device(true);
+    fed.feed(Stored{true, some_static()});
+    CHECK(fed.actions.empty());
+    fed.feed(Wanted{});
+    CHECK(fed.states() == States{0, 200});
+    fed.feed(AddressAssigned{});
+    CHECK(fed.states() == States{1});
+
+    SECTION("which stays on the device when the cable goes, and is used again") {
+        fed.feed(CarrierChanged{false});
+        CHECK(fed.states() == States{204});
+        CHECK_FALSE(fed.does_any<Withdraw>());
+        fed.feed(CarrierChanged{true});
+        CHECK(fed.states() == States{0, 200});
+        CHECK_FALSE(fed.does_any<StartLease>());
+    }
+    SECTION("and a change of it is for the next attempt") {
+        fed.feed(Stored{true, std::nullopt});
+        CHECK(fed.actions.empty());
+        CHECK(fed.machine.state == State::connected);
+        fed.feed(CarrierChanged{false});
+        fed.feed(CarrierChanged{true});
+        CHECK(fed.states() == States{0, 200, 201});
+        CHECK(fed.does(Withdraw{some_static().network}));
+        CHECK(fed.does(StartLease{}));
+    }
+    SECTION("also if it is opened again while it still runs for nobody") {
+        auto other = some_static();
+        other.network.address = Ipv4(10, 77, 7, 10);
+        fed.feed(Stored{true, other});
+        fed.feed(Wanted{});
+        CHECK(fed.states() == States{0, 200});
+        CHECK(fed.does(Withdraw{some_static().network}));
+        CHECK(fed.does(Assign{{other.network, Ipv4(10, 77, 7, 255), std::nullopt}}));
+    }
+}
+
+TEST_CASE("a lease goes when the next attempt is with a stored address") {
+    auto fed = connected();
+    fed.feed(Stored{true, some_static()});
+    CHECK(fed.actions.empty());
+    fed.feed(CarrierChanged{false});
+    fed.feed(CarrierChanged{true});
+    CHECK(fed.states() == States{0, 200});
+    CHECK(fed.does(StopLease{}));
+    CHECK(fed.does(Withdraw{some_lease().network}));
+    CHECK(fed.does(Assign{{some_static().network, Ipv4(10, 77, 7, 255), std::nullopt}}));
+}
+
+TEST_CASE("an extended NIC is all there is, until it is thrown away for what is stored") {
+    auto fed = with_device(true);
+    fed.feed(Stored{true, some_static()});
+    SECTION("without an address of its own: by DHCP") {
+        fed.feed(Wanted{std::nullopt, true});
+        CHECK(fed.states() == States{0, 200, 201});
+        fed.feed(LeaseObtained{some_lease()});
+        fed.feed(AddressAssigned{});
+    }
+    SECTION("with one") {
+        auto own = some_static();
+        own.network.address = Ipv4(10, 77, 7, 10);
+        fed.feed(Wanted{own});
+        fed.feed(AddressAssigned{});
+    }
+    CHECK(fed.states() == States{1});
+    fed.feed(CarrierChanged{false});
+    CHECK(fed.does(ForgetNic{}));
+    fed.feed(CarrierChanged{true});
+    CHECK(fed.states() == States{0, 200});
+    CHECK(fed.does(Assign{{some_static().network, Ipv4(10, 77, 7, 255), std::nullopt}}));
+}
+
+TEST_CASE("disabling ends what is up, and enabling resumes") {
+    auto fed = connected();
+    fed.feed(Stored{false, std::nullopt});
+    CHECK(fed.states() == States{202});
+    CHECK(fed.last_reason() == "disabled");
+    CHECK(fed.does(StopLease{}));
+    CHECK(fed.does(Withdraw{some_lease().network}));
+    CHECK(fed.does(Power{false}));
+    CHECK(fed.does(ClearDeadline{}));
+
+    SECTION("and nothing else does, whatever happens meanwhile") {
+        for (const Event& event : std::vector<Event>{
+                 SetDown{}, CarrierChanged{false}, CarrierChanged{true}, DeadlinePassed{},
+                 LeaseObtained{some_lease()}, LeaseLost{"lost"}, AddressAssigned{}, AddressGone{},
+                 WokenUp{}, Fault{"fault"}, Stored{false, some_static()}, DeviceRemoved{},
+                 DeviceAppeared{true}}) {
+            fed.feed(event);
+            CHECK(fed.machine.state == State::ethernet_stopped);
+            CHECK_FALSE(fed.does(Power{true}));
+            CHECK_FALSE(fed.does_any<StartLease>());
+        }
+        fed.feed(Unwanted{});
+        CHECK(fed.states() == States{-1});
+        fed.feed(Wanted{});
+        CHECK(fed.states() == States{202});
+    }
+    fed.feed(Stored{true, std::nullopt});
+    CHECK(fed.states().front() == 0);
+    CHECK(fed.last_reason() != "disabled");
+    CHECK(fed.does(Power{true}));
+    fed.feed(CarrierChanged{true});
+    fed.feed(LeaseObtained{some_lease()});
+    fed.feed(AddressAssigned{});
+    CHECK(fed.machine.state == State::connected);
+}
+
+TEST_CASE("an interface that was disabled while no process was there is ended by the next one") {
+    auto fed = connected();
+    fed.machine.enabled = false;  // as the process that takes over finds it stored
+    fed.feed(TakenOver{});
+    CHECK(fed.states() == States{202});
+    CHECK(fed.does(Withdraw{some_lease().network}));
+    CHECK(fed.does(Power{false}));
+}
+
 TEST_CASE("the last user's end takes the address and the power away") {
     auto fed = connected();
     fed.feed(Unwanted{});
@@ -405,7 +523,9 @@ TEST_CASE("no order of events connects an interface without carrier, device and 
                                     AddressAssigned{},
                                     AddressGone{},
                                     Fault{"fault"},
-                                    SetDown{}};
+                                    SetDown{},
+                                    Stored{false, std::nullopt},
+                                    Stored{true, some_static()}};
     std::size_t connections = 0;
     const auto walk = [&](const auto& self, const Fed& fed, int depth) -> void {
         if (fed.machine.state == State::connected) {
@@ -414,6 +534,7 @@ TEST_CASE("no order of events connects an interface without carrier, device and 
             REQUIRE(fed.machine.present);
             REQUIRE(fed.machine.carrier);
             REQUIRE(fed.machine.address);
+            REQUIRE(fed.machine.enabled);
         }
         if (!fed.machine.wanted) REQUIRE(fed.machine.state == State::unknown);
         if (depth == 0) return;

@@ -36,7 +36,7 @@ InterfaceRecord full_record() {
                          .obtained_usec = 123'456'789};
     record.static_network =
         StaticConfig{{Ipv4(10, 0, 0, 8), 24}, Ipv4(10, 0, 0, 1), {Ipv4(10, 0, 0, 1)}};
-    record.proxy = ProxyConfig{"http", "proxy.lan", 3128, "user", std::string("word")};
+    record.proxy = ProxyConfig{"http", "proxy.lan", 3128, "user", SecretText("word")};
     record.extended = true;
     return record;
 }

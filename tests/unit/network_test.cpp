@@ -86,6 +86,7 @@ struct World {
     ports::FakeDataPath data_path{loop};
     Notify notify;
     FdStore store;
+    StoredConfiguration stored;
     ports::FakeLease* dhcp = nullptr;
     std::unique_ptr<Interfaces> interfaces;
     std::unique_ptr<Sessions> sessions;
@@ -101,7 +102,8 @@ struct World {
         rule.always_on = always_on;
         links.answer_from(loop);
         interfaces = std::make_unique<Interfaces>(
-            loop, links, data_path, store, Naming({rule}, [](const Link&) { return true; }), linger,
+            loop, links, data_path, store, stored, Naming({rule}, [](const Link&) { return true; }),
+            linger,
             [this](Interface& interface, bool is_managed,
                    const InterfaceRecord* before) -> std::unique_ptr<Control> {
                 if (!is_managed) return std::make_unique<ObservedLink>(interface, links, before);
@@ -136,6 +138,20 @@ struct World {
         open(told);
         dhcp->grant(lease());
         settle();
+    }
+    /// As the administrator stores it.
+    void set(const std::function<void(StoredConfiguration&)>& change) {
+        change(stored);
+        interfaces->stored_changed();
+        settle();
+    }
+    void enable(bool enabled) {
+        set([&](StoredConfiguration& configuration) {
+            if (enabled)
+                configuration.disabled.clear();
+            else
+                configuration.disabled.insert(plain().nii);
+        });
     }
     Interface& eth0() const { return **interfaces->find("eth0"); }
 };
@@ -311,6 +327,130 @@ TEST_CASE("what a NIC brought along is gone with the cable") {
     world.links.plug(world.lan0);
     world.settle();
     CHECK(world.eth0().state() == State::ethernet_dhcping);
+}
+
+TEST_CASE("a plain NIC connects with what is stored, from the next attempt on") {
+    World world;
+    ProxyConfig proxy{"http", "proxy.lan", 3128, "", {}};
+    world.stored.static_networks[plain().nii] = *with_address().static_network;
+    world.stored.proxy = proxy;
+    world.interfaces->stored_changed();
+    Told told;
+    world.open(told);
+    CHECK(told.steps == Steps{{-1, 0}, {0, 200}, {200, 1}});
+    CHECK(world.eth0().ip_table()->network.address == Ipv4(10, 77, 1, 50));
+    CHECK(world.eth0().ip_table()->proxy == proxy);
+
+    world.set([](StoredConfiguration& stored) {
+        stored.static_networks.clear();
+        stored.proxy.reset();
+    });
+    CHECK(world.eth0().ip_table()->network.address == Ipv4(10, 77, 1, 50));
+    CHECK(world.eth0().ip_table()->proxy == proxy);
+    world.links.pull(world.lan0);
+    world.links.plug(world.lan0);
+    world.settle();
+    CHECK(world.eth0().state() == State::ethernet_dhcping);
+    world.dhcp->grant(lease());
+    world.settle();
+    CHECK(world.eth0().ip_table()->network == lease().network);
+    CHECK_FALSE(world.eth0().ip_table()->proxy);
+}
+
+TEST_CASE("an extended NIC that is thrown away leaves what is stored, and the linger") {
+    World world(true, false, {}, 1h);
+    world.stored.static_networks[plain().nii] =
+        StaticConfig{{Ipv4(10, 77, 1, 60), 24}, Ipv4(10, 77, 1, 1), {Ipv4(10, 77, 1, 1)}};
+    world.interfaces->stored_changed();
+    Told told;
+    auto& session = world.open(told, with_address());
+    CHECK(world.eth0().ip_table()->network.address == Ipv4(10, 77, 1, 50));
+    world.links.pull(world.lan0);
+    world.links.plug(world.lan0);
+    world.settle();
+    CHECK(world.eth0().ip_table()->network.address == Ipv4(10, 77, 1, 60));
+    world.sessions->close(session.id());
+    world.settle();
+    CHECK(world.eth0().state() == State::connected);
+}
+
+TEST_CASE("a disabled interface is down, its sockets are closed, and its sessions wait") {
+    World world;
+    Told told;
+    auto& session = world.open(told);
+    world.dhcp->grant(lease());
+    world.settle();
+    SocketTold socket_told;
+    auto socket = session.open_udp(1, 2001, Delivery::signal);
+    REQUIRE(socket);
+    (*socket)->observe(&socket_told);
+    told.steps.clear();
+    told.reasons.clear();
+
+    world.enable(false);
+    CHECK(told.steps == Steps{{1, 202}});
+    CHECK(told.reasons == std::vector<std::string>{"disabled"});
+    CHECK(socket_told.closed == std::vector<std::string>{"disabled"});
+    CHECK(world.links.addresses(world.lan0).empty());
+    CHECK_FALSE(world.links.link(world.lan0)->up);
+    CHECK_FALSE(world.dhcp->running());
+    const auto other = session.open_udp(2, 2001, Delivery::signal);
+    REQUIRE_FALSE(other);
+    CHECK(other.error() == Error{ErrorCode::unavailable, "eth0 is disabled"});
+    const auto opened = world.sessions->open(world.client, plain());
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error() == Error{ErrorCode::unavailable, "eth0 is disabled"});
+
+    told.steps.clear();
+    world.enable(true);
+    world.dhcp->grant(lease());
+    world.settle();
+    CHECK(told.steps == Steps{{202, 0}, {0, 200}, {200, 201}, {201, 1}});
+    CHECK(session.open_udp(3, 2001, Delivery::signal));
+}
+
+TEST_CASE("an interface that is always on is not while it is disabled") {
+    World world(true, true);
+    world.enable(false);
+    CHECK(world.eth0().state() == State::ethernet_stopped);
+    CHECK_FALSE(world.links.link(world.lan0)->up);
+    world.enable(true);
+    CHECK(world.eth0().state() == State::ethernet_dhcping);
+}
+
+TEST_CASE("an observed interface that is disabled is not offered, and not touched") {
+    World world(false);
+    Told told;
+    world.links.power(world.lan0, true);
+    world.links.add_address(world.lan0, {Ipv4(10, 9, 9, 9), 24});
+    world.open(told);
+    world.enable(false);
+    world.links.pull(world.lan0);
+    world.links.plug(world.lan0);
+    world.links.flap(world.lan0);
+    CHECK(told.steps == Steps{{-1, 1}, {1, 202}});
+    CHECK_FALSE(world.data_path.facts(world.eth0().slot()).network);
+    CHECK_FALSE(world.sessions->open(world.client, plain()));
+    world.enable(true);
+    CHECK(told.steps == Steps{{-1, 1}, {1, 202}, {202, 1}});
+    CHECK(world.links.requests().empty());
+}
+
+TEST_CASE("the interface that serves is the first one that is there and enabled") {
+    World world;
+    world.links.add("lan1", "pci-1");
+    world.settle();
+    const Nii eth0{InterfaceClass::ethernet, 0};
+    const Nii eth1{InterfaceClass::ethernet, 1};
+    const Nii wl0{InterfaceClass::wifi, 0};
+    CHECK(world.interfaces->serving() == eth0);
+    world.set([&](StoredConfiguration& stored) { stored.first_choice = eth1; });
+    CHECK(world.interfaces->serving() == eth1);
+    world.set([&](StoredConfiguration& stored) { stored.server_order = {wl0, eth0}; });
+    CHECK(world.interfaces->order() == std::vector<Nii>{wl0, eth0, eth1});
+    CHECK(world.interfaces->serving() == eth0);
+    world.enable(false);
+    CHECK(world.interfaces->serving() == eth1);
 }
 
 TEST_CASE("an observed interface follows the kernel and asks it for nothing") {

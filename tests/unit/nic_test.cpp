@@ -143,12 +143,27 @@ TEST_CASE("a proxy has limits") {
 }
 
 TEST_CASE("a configuration must fit the interface's class") {
-    const Dict wifi{{"ssid", text("home")}, {"key", text("secret")}};
+    const Dict wifi{{"ssid", text("home")}, {"key", text("a secret")}};
     CHECK(refusal({{"interface", text("eth0")}, {"wificonfig", Value{wifi}}}) ==
           "wificonfig: does not fit an interface of class ethernet");
     CHECK(refusal({{"interface", text("cell0")}, {"staticconfig", Value{static_dict()}}}) ==
           "staticconfig: does not fit an interface of class cell");
     CHECK(parse_nic({{"interface", text("wl0")}, {"wificonfig", Value{wifi}}}));
+}
+
+TEST_CASE("a Wi-Fi key is a passphrase, 64 hex digits, a blob or nothing") {
+    const auto outcome = [](Value key) {
+        const auto nic = parse_nic(
+            {{"interface", text("wl0")},
+             {"wificonfig", Value{Dict{{"ssid", text("home")}, {"key", std::move(key)}}}}});
+        return nic ? "" : nic.error().message;
+    };
+    for (const auto size : {0U, 8U, 63U}) CHECK(outcome(text(std::string(size, 'k'))).empty());
+    CHECK(outcome(text(std::string(32, 'a') + std::string(32, 'F'))).empty());
+    CHECK(outcome({std::vector<std::uint8_t>{1}}).empty());
+    const std::string neither = "wificonfig.key: neither 8 to 63 bytes long nor 64 hex digits";
+    for (const auto size : {1U, 7U, 64U}) CHECK(outcome(text(std::string(size, 'k'))) == neither);
+    CHECK(outcome(text(std::string(65, 'a'))).starts_with("wificonfig.key: longer than 64 bytes"));
 }
 
 TEST_CASE("an interface that is no NII is unknown, not invalid") {
@@ -162,7 +177,7 @@ TEST_CASE("an interface that is no NII is unknown, not invalid") {
 }
 
 TEST_CASE("what others see of a NIC has no secrets in it") {
-    const Dict wifi{{"ssid", text("home")}, {"key", text("secret")}};
+    const Dict wifi{{"ssid", text("home")}, {"key", text("a secret")}};
     const auto nic = parse_nic({{"interface", text("wl0")},
                                 {"wificonfig", Value{wifi}},
                                 {"proxyconfig", Value{Dict{{"type", text("http")},
@@ -176,4 +191,22 @@ TEST_CASE("what others see of a NIC has no secrets in it") {
                                                             {"address", text("p")},
                                                             {"port", number(1)},
                                                             {"username", text("")}}}}});
+}
+
+TEST_CASE("a NIC whose secrets are sealed is described whole, and parses again") {
+    const Dict whole{
+        {"interface", text("wl0")},
+        {"wificonfig", Value{Dict{{"ssid", text("home")}, {"key", Value{SealedBlob{1, 2, 3}}}}}},
+        {"staticconfig", Value{static_dict()}},
+        {"proxyconfig", Value{Dict{{"type", text("http")},
+                                   {"address", text("p")},
+                                   {"port", number(1)},
+                                   {"username", text("")},
+                                   {"password", text("")}}}}};
+    const auto nic = parse_nic(whole);
+    REQUIRE(nic);
+    CHECK(describe_sealed(*nic) == whole);
+    auto open_text = *nic;
+    open_text.wifi->key = SecretText("a secret");
+    CHECK_THROWS(describe_sealed(open_text));
 }

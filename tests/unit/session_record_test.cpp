@@ -24,7 +24,7 @@ SessionRecord full_record() {
     record.nic.wifi = WifiConfig{"home", std::vector<std::uint8_t>{0, 1, 255}};
     record.nic.static_network = StaticConfig{
         {Ipv4(10, 0, 0, 9), 24}, Ipv4(10, 0, 0, 1), {Ipv4(10, 0, 0, 1), Ipv4(9, 9, 9, 9)}};
-    record.nic.proxy = ProxyConfig{"http", "proxy.lan", 3128, "user", std::string("word")};
+    record.nic.proxy = ProxyConfig{"http", "proxy.lan", 3128, "user", SecretText("word")};
     record.state = State::ethernet_stopped_no_link;
     record.untold = {{State::starting, State::ethernet_stopped_no_link, 7, "carrier came back"},
                      {State::ethernet_link_up, State::starting, 8, "carrier"}};
