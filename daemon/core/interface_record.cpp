@@ -9,7 +9,7 @@ namespace impnetd {
 
 namespace {
 
-constexpr std::string_view interface_magic = "impnet interface 1\n";
+constexpr std::string_view interface_magic = "impnet interface 2\n";
 constexpr std::string_view names_magic = "impnet names 1\n";
 
 void write_optional(RecordWriter& out, const std::optional<Ipv4>& address) {
@@ -104,6 +104,30 @@ Lease read_lease(RecordReader& in) {
     return out;
 }
 
+void write_settings(RecordWriter& out, const LinkSettings& settings) {
+    out.part(settings.ipv6, [&](const LinkSettings::Ipv6& part) {
+        out.number(part.disabled);
+        out.number(part.generation);
+    });
+    out.number(settings.arp_ignore);
+    out.number(settings.arp_announce);
+    out.number(settings.rp_filter);
+}
+
+LinkSettings read_settings(RecordReader& in) {
+    LinkSettings out;
+    out.ipv6 = in.part<LinkSettings::Ipv6>([&] {
+        LinkSettings::Ipv6 part;
+        part.disabled = in.number(1) != 0;
+        part.generation = static_cast<std::uint8_t>(in.number(UINT8_MAX));
+        return part;
+    });
+    out.arp_ignore = static_cast<std::uint32_t>(in.number(UINT32_MAX));
+    out.arp_announce = static_cast<std::uint32_t>(in.number(UINT32_MAX));
+    out.rp_filter = static_cast<std::uint32_t>(in.number(UINT32_MAX));
+    return out;
+}
+
 }  // namespace
 
 std::vector<std::uint8_t> write_record(const InterfaceRecord& record) {
@@ -118,6 +142,7 @@ std::vector<std::uint8_t> write_record(const InterfaceRecord& record) {
     out.part(record.lease, [&](const auto& part) { write_lease(out, part); });
     out.part(record.static_network, [&](const auto& part) { write_static(out, part); });
     out.part(record.proxy, [&](const auto& part) { write_proxy(out, part); });
+    out.part(record.found, [&](const auto& part) { write_settings(out, part); });
     out.number(record.extended);
     return out.take();
 }
@@ -135,6 +160,7 @@ Result<InterfaceRecord> read_interface_record(std::span<const std::uint8_t> byte
         record.lease = in.part<Lease>([&] { return read_lease(in); });
         record.static_network = in.part<StaticConfig>([&] { return read_static(in); });
         record.proxy = in.part<ProxyConfig>([&] { return read_proxy(in); });
+        record.found = in.part<LinkSettings>([&] { return read_settings(in); });
         record.extended = in.number(1) != 0;
         if (in.finished() && nii && is_known(record.state)) {
             record.nii = *nii;

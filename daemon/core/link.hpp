@@ -14,6 +14,7 @@
 
 #include "core/error.hpp"
 #include "core/ipv4.hpp"
+#include "core/link_settings.hpp"
 
 namespace impnetd {
 
@@ -111,8 +112,12 @@ class LinkPort {
     virtual LinkCounters counters(int ifindex) const = 0;
     /// Mbit/s as the driver tells, 0 if it does not know.
     virtual std::uint32_t speed(int ifindex) const = 0;
+    /// As of now: asks the kernel. Nothing if there is no such device.
+    virtual std::optional<LinkSettings> settings(int ifindex) const = 0;
 
     virtual void set_up(int ifindex, bool up, Done done) = 0;
+    /// IPv6 where the kernel has none stays as it is.
+    virtual void configure(int ifindex, const LinkSettings& settings, Done done) = 0;
     virtual void assign(int ifindex, const AddressAssignment& address, Done done) = 0;
     /// Takes an address away; one that is not there is a success.
     virtual void withdraw(int ifindex, const Ipv4Network& network, Done done) = 0;

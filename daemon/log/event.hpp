@@ -54,6 +54,7 @@ inline constexpr std::array events = {
     EventEntry{"lease_refused", "112ea19ee8bd46c68d05685a33dc4c9a", 10},
     EventEntry{"lease_unusable", "4aea464800a7427aac0aaeb5d87fd4fe", 10},
     EventEntry{"lease_unconfirmed", "ae886b23ab5b4df29c36eb9a67391650"},
+    EventEntry{"configure_failed", "cfa684ce7dd647abb0e60961c91f9c2e", 10},
     EventEntry{"withdraw_failed", "b9ad9dc3481a451f89fdf288d0b37309", 10},
     EventEntry{"udhcpc_started", "52fdf1765b2045f29de691e68c5843cc"},
     EventEntry{"udhcpc_failed", "8b399baa42754b118ede1848e962d9ff", 10},

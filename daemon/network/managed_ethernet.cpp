@@ -11,18 +11,18 @@ namespace impnetd {
 using namespace ethernet;
 
 ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links,
-                                 const MakeLeasePort& make_lease_port, Timing timing,
-                                 std::string hostname, const InterfaceRecord* before)
+                                 const MakeLeasePort& make_lease_port, Settings settings,
+                                 const InterfaceRecord* before)
     : interface_(interface),
       links_(links),
-      timing_(timing),
-      hostname_(std::move(hostname)),
+      settings_(std::move(settings)),
       deadline_(loop, [this] { feed(DeadlinePassed{}); }),
       lease_port_(make_lease_port(*this)) {
     if (before == nullptr) return;
     lease_ = before->lease;
     static_network_ = before->static_network;
     proxy_ = before->proxy;
+    found_ = before->found;
     machine_.state = before->state;
     machine_.wanted = true;
     machine_.leased = lease_.has_value();
@@ -43,6 +43,7 @@ void ManagedEthernet::describe(InterfaceRecord& record) const {
     if (machine_.leased) record.lease = lease_;
     record.static_network = static_network_;
     record.proxy = proxy_;
+    record.found = found_;
 }
 
 // --- What happens -------------------------------------------------------------------------------
@@ -80,6 +81,7 @@ void ManagedEthernet::link_changed(const Link& link) {
 
 void ManagedEthernet::link_removed() {
     link_.reset();
+    found_.reset();
     taking_over_ = false;
     address_seen_ = false;
     feed(DeviceRemoved{});
@@ -130,7 +132,7 @@ void ManagedEthernet::feed(Event event) {
     const std::unique_ptr<bool, void (*)(bool*)> done(&stepping_,
                                                       [](bool* flag) { *flag = false; });
     while (!events_.empty()) {
-        auto [machine, actions] = step(machine_, events_.front(), timing_);
+        auto [machine, actions] = step(machine_, events_.front(), settings_.timing);
         events_.pop_front();
         machine_ = std::move(machine);
         for (const auto& action : actions)
@@ -146,11 +148,36 @@ void ManagedEthernet::perform(const Enter& action) {
 
 void ManagedEthernet::perform(const Power& action) {
     const int epoch = ++*epoch_;
+    if (action.up) claim_device();
     links_.set_up(ifindex(), action.up,
                   [this, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
                       const auto now = alive.lock();
                       if (now && *now == epoch && !result) feed(Fault{result.error().message});
                   });
+    if (!action.up) release_device();
+}
+
+/// Before it is powered, so that it never has what it shall not have; and each time, for another
+/// program may have changed it meanwhile.
+void ManagedEthernet::claim_device() {
+    const auto now = links_.settings(ifindex());
+    if (!now) return;
+    if (!found_) found_ = now;
+    const auto wanted = managed_settings(*now, !settings_.kernel_ipv6);
+    if (wanted != *now) configure(wanted);
+}
+
+/// It is as we found it again. After the power, so that IPv6 does not come up for a moment.
+void ManagedEthernet::release_device() {
+    if (const auto found = std::exchange(found_, std::nullopt)) configure(*found);
+}
+
+void ManagedEthernet::configure(const LinkSettings& settings) {
+    links_.configure(ifindex(), settings, [name = interface_.nii().text()](const Result<>& result) {
+        if (!result)
+            log::warning("configure_failed",
+                         {{"interface", name}, {"reason", result.error().message}});
+    });
 }
 
 void ManagedEthernet::perform(const SetDeadline& action) {
@@ -206,7 +233,7 @@ LeaseRequest ManagedEthernet::lease_request() const {
     request.device = link_->name;
     request.ifindex = link_->ifindex;
     request.mac = link_->mac;
-    request.hostname = hostname_;
+    request.hostname = settings_.hostname;
     if (lease_) request.previous = lease_->network.address;
     return request;
 }

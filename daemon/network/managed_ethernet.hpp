@@ -22,10 +22,16 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
   public:
     using MakeLeasePort = std::function<std::unique_ptr<LeasePort>(LeasePort::Observer&)>;
 
+    struct Settings {
+        ethernet::Timing timing;
+        std::string hostname;  ///< for the DHCP server; empty: not told
+        bool kernel_ipv6 = false;
+    };
+
     /// `before`: how the process before us left it; nothing if it was not in use.
     ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links,
-                    const MakeLeasePort& make_lease_port, ethernet::Timing timing,
-                    std::string hostname, const InterfaceRecord* before);
+                    const MakeLeasePort& make_lease_port, Settings settings,
+                    const InterfaceRecord* before);
 
     void describe(InterfaceRecord& record) const override;
     void opened(const Nic& nic) override;
@@ -52,14 +58,16 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
     void perform(const ethernet::Withdraw& action);
     void perform(const ethernet::ForgetNic& action);
 
+    void claim_device();
+    void release_device();
+    void configure(const LinkSettings& settings);
     LeaseRequest lease_request() const;
     int ifindex() const;
     std::optional<IpTable> table() const;
 
     Interface& interface_;
     LinkPort& links_;
-    ethernet::Timing timing_;
-    std::string hostname_;
+    Settings settings_;
     ethernet::Machine machine_;
     std::deque<ethernet::Event> events_;  // an action may bring the next event before it returns
     bool stepping_ = false;
@@ -69,8 +77,9 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
     std::optional<Lease> lease_;
     std::optional<StaticConfig> static_network_;
     std::optional<ProxyConfig> proxy_;
-    bool taking_over_ = false;   // until the kernel has said how the device is now
-    bool address_seen_ = false;  // the kernel's list has shown the address we assigned
+    std::optional<LinkSettings> found_;  // how the device was before we changed it
+    bool taking_over_ = false;           // until the kernel has said how the device is now
+    bool address_seen_ = false;          // the kernel's list has shown the address we assigned
     // Answers of the kernel to requests that something newer has overtaken are not ours any more.
     std::shared_ptr<int> epoch_ = std::make_shared<int>(0);
 };

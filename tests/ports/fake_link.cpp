@@ -51,8 +51,18 @@ std::uint32_t FakeLinks::speed(int ifindex) const {
     return at == devices_.end() ? 0 : at->second.speed;
 }
 
+std::optional<LinkSettings> FakeLinks::settings(int ifindex) const {
+    const auto at = devices_.find(ifindex);
+    return at == devices_.end() ? std::nullopt : std::optional(at->second.settings);
+}
+
 void FakeLinks::set_up(int ifindex, bool up, Done done) {
     ask({.kind = Request::Kind::set_up, .ifindex = ifindex, .up = up}, std::move(done));
+}
+
+void FakeLinks::configure(int ifindex, const LinkSettings& settings, Done done) {
+    ask({.kind = Request::Kind::configure, .ifindex = ifindex, .settings = settings},
+        std::move(done));
 }
 
 void FakeLinks::assign(int ifindex, const AddressAssignment& address, Done done) {
@@ -165,6 +175,10 @@ void FakeLinks::set_speed(int ifindex, std::uint32_t speed) {
     device(ifindex).speed = speed;
 }
 
+void FakeLinks::set_settings(int ifindex, const LinkSettings& settings) {
+    device(ifindex).settings = settings;
+}
+
 FakeLinks::Device& FakeLinks::device(int ifindex) {
     const auto at = devices_.find(ifindex);
     if (at == devices_.end()) {
@@ -265,6 +279,14 @@ Result<> FakeLinks::carry_out(const Request& request) {
         case Request::Kind::set_up:
             if (!there) return gone(request.ifindex);
             power(request.ifindex, request.up);
+            break;
+        case Request::Kind::configure:
+            if (!there) return gone(request.ifindex);
+            {
+                auto settings = request.settings;
+                if (!settings.ipv6) settings.ipv6 = device(request.ifindex).settings.ipv6;
+                set_settings(request.ifindex, settings);
+            }
             break;
         case Request::Kind::assign:
             if (!there) return gone(request.ifindex);

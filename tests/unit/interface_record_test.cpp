@@ -38,6 +38,8 @@ InterfaceRecord full_record() {
         StaticConfig{{Ipv4(10, 0, 0, 8), 24}, Ipv4(10, 0, 0, 1), {Ipv4(10, 0, 0, 1)}};
     record.proxy = ProxyConfig{"http", "proxy.lan", 3128, "user", std::string("word")};
     record.extended = true;
+    record.found = LinkSettings{
+        .ipv6 = LinkSettings::Ipv6{false, 3}, .arp_ignore = 8, .arp_announce = 1, .rp_filter = 2};
     return record;
 }
 

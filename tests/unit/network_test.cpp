@@ -112,7 +112,7 @@ struct World {
                         dhcp = port.get();
                         return port;
                     },
-                    ethernet::Timing{}, "host", before);
+                    ManagedEthernet::Settings{}, before);
             });
         sessions = std::make_unique<Sessions>(loop, *interfaces, data_path, store, limits,
                                               std::move(policy));
@@ -237,6 +237,37 @@ TEST_CASE("the interface is powered down when the linger after its last session 
     CHECK(world.links.addresses(world.lan0).empty());
     CHECK_FALSE(world.links.link(world.lan0)->up);
     CHECK_FALSE(world.dhcp->running());
+}
+
+TEST_CASE("a device is set up while it is used, and then as it was found") {
+    World world;
+    auto found = *world.links.settings(world.lan0);
+    found.arp_ignore = 8;
+    world.links.set_settings(world.lan0, found);
+    auto managed = found;
+    managed.ipv6 = LinkSettings::Ipv6{true, 1};
+    managed.arp_ignore = 2;
+    managed.arp_announce = 2;
+    managed.rp_filter = 2;
+    Told told;
+    world.connect(told);
+    CHECK(world.links.settings(world.lan0) == managed);
+    // Before the power: it never is up as it shall not be.
+    using Kind = ports::FakeLinks::Request::Kind;
+    CHECK(world.links.requests().at(0).kind == Kind::configure);
+    CHECK(world.links.requests().at(1).kind == Kind::set_up);
+
+    // Another program has its way with it: until the next attempt.
+    world.links.set_settings(world.lan0, found);
+    world.links.pull(world.lan0);
+    world.links.plug(world.lan0);
+    world.settle();
+    CHECK(world.links.settings(world.lan0) == managed);
+
+    world.sessions->close(1);
+    world.settle();
+    CHECK(world.links.settings(world.lan0) == found);
+    CHECK(world.links.requests().back().kind == Kind::configure);
 }
 
 TEST_CASE("an interface that is opened again within the linger never went away") {
