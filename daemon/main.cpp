@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "addressing/conflict_watch.hpp"
 #include "addressing/udhcpc.hpp"
 #include "bus/presence.hpp"
 #include "config/configuration.hpp"
@@ -86,9 +87,15 @@ Interface::MakeControl controls(Loop& loop, netlink::Links& links, const Configu
         own.kernel_ipv6 = kernel_ipv6.contains(interface.nii());
         return std::make_unique<ManagedEthernet>(
             loop, interface, links,
-            [&loop, programs](LeasePort::Observer& observer) {
-                return std::make_unique<Udhcpc>(loop, observer, programs);
-            },
+            ManagedEthernet::Ports{.lease =
+                                       [&loop, programs](LeasePort::Observer& observer) {
+                                           return std::make_unique<Udhcpc>(loop, observer,
+                                                                           programs);
+                                       },
+                                   .conflict =
+                                       [&loop](ConflictPort::Observer& observer) {
+                                           return std::make_unique<ConflictWatch>(loop, observer);
+                                       }},
             std::move(own), before);
     };
 }

@@ -34,6 +34,9 @@ struct LeaseRequest {
     MacAddress mac;        ///< client id: type 1 and this (RFC 2132, 9.14), stable over restarts
     std::string hostname;  ///< option 12; empty: not sent
     std::optional<Ipv4> previous;  ///< asked for again (RFC 2131, 3.2)
+    /// Another host had the address: whatever is offered is looked for on the LAN before it is
+    /// taken, and declined if it is there (RFC 2131, 3.1 (5)). That takes a moment longer.
+    bool verify = false;
     int ifindex = 0;  ///< finds the device after it was renamed; 0: it is known by its name alone
 };
 

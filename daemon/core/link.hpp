@@ -23,6 +23,8 @@ struct MacAddress {
 
     /// 12 lower-case hex digits, as the guide writes it ("0c2a6908b1f3").
     std::string text() const;
+    /// As people know it: "0c:2a:69:08:b1:f3".
+    std::string with_colons() const;
     /// 12 hex digits, optionally in pairs separated by ':' or '-'.
     static std::optional<MacAddress> parse(std::string_view text);
 

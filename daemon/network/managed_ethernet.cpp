@@ -11,13 +11,14 @@ namespace impnetd {
 using namespace ethernet;
 
 ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links,
-                                 const MakeLeasePort& make_lease_port, Settings settings,
+                                 const Ports& ports, Settings settings,
                                  const InterfaceRecord* before)
     : interface_(interface),
       links_(links),
       settings_(std::move(settings)),
       deadline_(loop, [this] { feed(DeadlinePassed{}); }),
-      lease_port_(make_lease_port(*this)) {
+      lease_port_(ports.lease(*this)),
+      conflict_port_(ports.conflict(*this)) {
     if (before == nullptr) return;
     lease_ = before->lease;
     static_network_ = before->static_network;
@@ -123,6 +124,23 @@ void ManagedEthernet::lease_refused(const std::string& reason) {
     feed(LeaseRefused{reason});
 }
 
+void ManagedEthernet::address_claimed(const MacAddress& by, bool probing) {
+    // Another device of this host on the same LAN: left to itself, the kernel answers there, too.
+    const auto links = links_.links();
+    if (std::any_of(links.begin(), links.end(), [&](const Link& link) { return link.mac == by; }))
+        return;
+    log::warning("address_conflict",
+                 {{"interface", interface_.nii().text()},
+                  {"address", machine_.address ? machine_.address->network.address.text() : ""},
+                  {"mac", by.text()}});
+    const std::chrono::microseconds now(monotonic_usec());
+    feed(AddressConflict{by, probing, std::chrono::duration_cast<Milliseconds>(now)});
+}
+
+void ManagedEthernet::address_proven() {
+    feed(AddressProven{});
+}
+
 // --- What is done about it -----------------------------------------------------------------------
 
 void ManagedEthernet::feed(Event event) {
@@ -188,8 +206,10 @@ void ManagedEthernet::perform(const ClearDeadline&) {
     deadline_.stop();
 }
 
-void ManagedEthernet::perform(const StartLease&) {
-    lease_port_->start(lease_request());
+void ManagedEthernet::perform(const StartLease& action) {
+    auto request = lease_request();
+    request.verify = action.verify;
+    lease_port_->start(request);
 }
 
 void ManagedEthernet::perform(const RenewLease&) {
@@ -211,6 +231,18 @@ void ManagedEthernet::perform(const Assign& action) {
                       else
                           feed(Fault{result.error().message});
                   });
+}
+
+void ManagedEthernet::perform(const WatchAddress& action) {
+    conflict_port_->watch({ifindex(), link_->mac, action.address, action.probe});
+}
+
+void ManagedEthernet::perform(const DefendAddress&) {
+    conflict_port_->announce();
+}
+
+void ManagedEthernet::perform(const UnwatchAddress&) {
+    conflict_port_->stop();
 }
 
 void ManagedEthernet::perform(const Withdraw& action) {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "core/conflict.hpp"
 #include "core/ethernet.hpp"
 #include "core/lease.hpp"
 #include "core/link.hpp"
@@ -18,10 +19,15 @@
 
 namespace impnetd {
 
-class ManagedEthernet final : public Control, private LeasePort::Observer {
+class ManagedEthernet final : public Control,
+                              private LeasePort::Observer,
+                              private ConflictPort::Observer {
   public:
-    using MakeLeasePort = std::function<std::unique_ptr<LeasePort>(LeasePort::Observer&)>;
-
+    /// What makes its ports.
+    struct Ports {
+        std::function<std::unique_ptr<LeasePort>(LeasePort::Observer&)> lease;
+        std::function<std::unique_ptr<ConflictPort>(ConflictPort::Observer&)> conflict;
+    };
     struct Settings {
         ethernet::Timing timing;
         std::string hostname;  ///< for the DHCP server; empty: not told
@@ -29,9 +35,8 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
     };
 
     /// `before`: how the process before us left it; nothing if it was not in use.
-    ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links,
-                    const MakeLeasePort& make_lease_port, Settings settings,
-                    const InterfaceRecord* before);
+    ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links, const Ports& ports,
+                    Settings settings, const InterfaceRecord* before);
 
     void describe(InterfaceRecord& record) const override;
     void opened(const Nic& nic) override;
@@ -45,6 +50,8 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
     void lease_obtained(const Lease& lease) override;
     void lease_lost(const std::string& reason) override;
     void lease_refused(const std::string& reason) override;
+    void address_claimed(const MacAddress& by, bool probing) override;
+    void address_proven() override;
 
     void feed(ethernet::Event event);
     void perform(const ethernet::Enter& action);
@@ -55,6 +62,9 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
     void perform(const ethernet::RenewLease& action);
     void perform(const ethernet::StopLease& action);
     void perform(const ethernet::Assign& action);
+    void perform(const ethernet::WatchAddress& action);
+    void perform(const ethernet::DefendAddress& action);
+    void perform(const ethernet::UnwatchAddress& action);
     void perform(const ethernet::Withdraw& action);
     void perform(const ethernet::ForgetNic& action);
 
@@ -73,6 +83,7 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
     bool stepping_ = false;
     Timer deadline_;
     std::unique_ptr<LeasePort> lease_port_;
+    std::unique_ptr<ConflictPort> conflict_port_;
     std::optional<Link> link_;
     std::optional<Lease> lease_;
     std::optional<StaticConfig> static_network_;

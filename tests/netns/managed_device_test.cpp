@@ -92,7 +92,7 @@ struct WithRouter {
     int lan0 = lan.host.ifindex("lan0");
     std::string found = settings_of(lan.host);
 
-    void get_ipv6() {
+    void get_ipv6() const {
         lab::NetlinkCapture pace(lan.host);
         lan.host.set_up("lan0");
         REQUIRE(eventually(pace, [&] {
@@ -110,7 +110,8 @@ struct WithRouter {
 TEST_CASE("a managed interface has no IPv6 while it is used, and then again what it had",
           "[managed]") {
     WithRouter there;
-    auto& [lan, dhcp, router, lan0, found] = there;
+    auto& lan = there.lan;
+    const auto& found = there.found;
     there.get_ipv6();
     lab::Daemon daemon(lan.host, lan.bus, lan.managed("[timeouts]\nlinger = 0\n"));
     CHECK_FALSE(ipv6_of(lan.host).empty());  // nobody has opened it
@@ -124,7 +125,7 @@ TEST_CASE("a managed interface has no IPv6 while it is used, and then again what
     };
     REQUIRE(connects());
     CHECK(ipv6_of(lan.host).empty());
-    router.advertise();
+    there.router.advertise();
     program.idle(while_nothing);
 
     diary.clear();
@@ -136,9 +137,9 @@ TEST_CASE("a managed interface has no IPv6 while it is used, and then again what
     lan.host.set_up("lan0", false);
     REQUIRE(program.until(soon, [&] { return diary.is(State::ethernet_stopped_no_link); }));
     lan.host.set_up("lan0");
-    router.advertise();
+    there.router.advertise();
     REQUIRE(connects());
-    router.advertise();
+    there.router.advertise();
     program.idle(while_nothing);
     CHECK(ipv6_of(lan.host).empty());
 
@@ -147,10 +148,10 @@ TEST_CASE("a managed interface has no IPv6 while it is used, and then again what
     lan.cable.remove();
     REQUIRE(program.until(soon, [&] { return diary.is(State::ethernet_stopped); }));
     lan.cable.restore();
-    dhcp.start();
+    there.dhcp.start();
     REQUIRE(connects());
     CHECK(ipv6_of(lan.host).empty());
-    CHECK(ipv6_addresses_made(made, lan0) == 0);
+    CHECK(ipv6_addresses_made(made, there.lan0) == 0);
     CHECK(ipv6_addresses_made(made, lan.host.ifindex("lan0")) == 0);
 
     eth0.close();

@@ -16,6 +16,7 @@
 #include "network/managed_ethernet.hpp"
 #include "network/observed_link.hpp"
 #include "network/sessions.hpp"
+#include "ports/fake_conflict.hpp"
 #include "ports/fake_data_path.hpp"
 #include "ports/fake_lease.hpp"
 #include "ports/fake_link.hpp"
@@ -87,6 +88,7 @@ struct World {
     Notify notify;
     FdStore store;
     ports::FakeLease* dhcp = nullptr;
+    ports::FakeConflict* lan = nullptr;
     std::unique_ptr<Interfaces> interfaces;
     std::unique_ptr<Sessions> sessions;
     int lan0 = 0;
@@ -107,11 +109,19 @@ struct World {
                 if (!is_managed) return std::make_unique<ObservedLink>(interface, links, before);
                 return std::make_unique<ManagedEthernet>(
                     loop, interface, links,
-                    [this](LeasePort::Observer& observer) {
-                        auto port = std::make_unique<ports::FakeLease>(observer);
-                        dhcp = port.get();
-                        return port;
-                    },
+                    ManagedEthernet::Ports{
+                        .lease =
+                            [this](LeasePort::Observer& observer) {
+                                auto port = std::make_unique<ports::FakeLease>(observer);
+                                dhcp = port.get();
+                                return port;
+                            },
+                        .conflict =
+                            [this](ConflictPort::Observer& observer) {
+                                auto port = std::make_unique<ports::FakeConflict>(observer);
+                                lan = port.get();
+                                return port;
+                            }},
                     ManagedEthernet::Settings{}, before);
             });
         sessions = std::make_unique<Sessions>(loop, *interfaces, data_path, store, limits,
@@ -268,6 +278,40 @@ TEST_CASE("a device is set up while it is used, and then as it was found") {
     world.settle();
     CHECK(world.links.settings(world.lan0) == found);
     CHECK(world.links.requests().back().kind == Kind::configure);
+}
+
+TEST_CASE("a lease whose address another host has is given up for another one") {
+    World world;
+    Told told;
+    world.connect(told);
+    REQUIRE(world.lan->watched());
+    CHECK(world.lan->watched()->address == lease().network.address);
+    CHECK(world.lan->watched()->mac == world.links.link(world.lan0)->mac);
+    CHECK(world.lan->watched()->probe);
+    told.steps.clear();
+
+    // The kernel answers on another device of this host.
+    const int observed = world.links.add("wlan0", "");
+    world.lan->claim(world.links.link(observed)->mac);
+    CHECK(told.steps.empty());
+
+    world.lan->claim(*MacAddress::parse("525400123456"));
+    world.settle();
+    CHECK(told.steps == Steps{{1, 201}});
+    CHECK(told.reasons.back() == "address conflict with 52:54:00:12:34:56");
+    CHECK_FALSE(world.lan->watched());
+    CHECK(world.links.addresses(world.lan0).empty());
+    CHECK_FALSE(world.data_path.facts(world.eth0().slot()).network);
+    CHECK(world.dhcp->starts().back().verify);
+    CHECK(world.dhcp->starts().back().previous == lease().network.address);
+    world.dhcp->grant(lease(101));
+    world.settle();
+    CHECK(told.steps == Steps{{1, 201}, {201, 1}});
+    CHECK(world.lan->watched()->address == lease(101).network.address);
+    world.lan->prove();
+    world.lan->claim(*MacAddress::parse("525400123456"));
+    CHECK(world.lan->announcements() == 1);
+    CHECK(world.eth0().state() == State::connected);
 }
 
 TEST_CASE("an interface that is opened again within the linger never went away") {
