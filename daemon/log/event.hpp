@@ -56,6 +56,7 @@ inline constexpr std::array events = {
     EventEntry{"lease_unconfirmed", "ae886b23ab5b4df29c36eb9a67391650"},
     EventEntry{"address_conflict", "c82cd8c3a917441c985032a1e7658963", 10},
     EventEntry{"conflict_watch_failed", "ba43303329f94915a7126b7b9e462c10", 10},
+    EventEntry{"interface_contended", "fa273ba0b73e44e09762a755cac6fe7f", 10},
     EventEntry{"configure_failed", "cfa684ce7dd647abb0e60961c91f9c2e", 10},
     EventEntry{"withdraw_failed", "b9ad9dc3481a451f89fdf288d0b37309", 10},
     EventEntry{"udhcpc_started", "52fdf1765b2045f29de691e68c5843cc"},

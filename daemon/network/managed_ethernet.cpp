@@ -30,6 +30,7 @@ ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& lin
     machine_.static_network = static_network_;
     machine_.address = before->address;
     address_seen_ = machine_.address.has_value();
+    if (machine_.address) placed_.push_back(machine_.address->network);
     if (before->link.ifindex != 0) {
         link_ = before->link;
         machine_.present = true;
@@ -59,6 +60,7 @@ void ManagedEthernet::opened(const Nic& nic) {
 
 void ManagedEthernet::closed() {
     feed(Unwanted{});
+    notice_others();
 }
 
 void ManagedEthernet::link_changed(const Link& link) {
@@ -83,21 +85,50 @@ void ManagedEthernet::link_changed(const Link& link) {
 void ManagedEthernet::link_removed() {
     link_.reset();
     found_.reset();
+    placed_.clear();
+    contended_ = false;
     taking_over_ = false;
     address_seen_ = false;
     feed(DeviceRemoved{});
 }
 
 void ManagedEthernet::addresses_changed() {
+    notice_others();
     if (!machine_.address) return;
     const auto addresses = links_.addresses(ifindex());
     const bool there = std::any_of(addresses.begin(), addresses.end(), [&](const auto& address) {
         return address.network == machine_.address->network;
     });
-    if (there)
+    if (there) {
         address_seen_ = true;
-    else if (std::exchange(address_seen_, false))
+    } else if (std::exchange(address_seen_, false)) {
+        std::erase(placed_, machine_.address->network);
         feed(AddressGone{});
+    }
+}
+
+/// Does another program configure the device? Told once, and left alone.
+void ManagedEthernet::notice_others() {
+    std::string foreign;
+    if (machine_.wanted && link_) {
+        const auto addresses = links_.addresses(ifindex());
+        const auto stranger = std::find_if(
+            addresses.begin(), addresses.end(),
+            [this](const LinkAddress& address) { return !is_placed(address.network); });
+        if (stranger != addresses.end())
+            foreign = "the address " + stranger->network.text();
+        else if (const auto gateway = links_.gateway(ifindex()))
+            foreign = "a default route via " + gateway->text();
+    }
+    const bool before = std::exchange(contended_, !foreign.empty());
+    if (!contended_ || before) return;
+    log::warning("interface_contended", {{"interface", interface_.nii().text()},
+                                         {"device", link_->name},
+                                         {"reason", "another program gave it " + foreign}});
+}
+
+bool ManagedEthernet::is_placed(const Ipv4Network& network) const {
+    return std::find(placed_.begin(), placed_.end(), network) != placed_.end();
 }
 
 void ManagedEthernet::woken_up() {
@@ -166,7 +197,10 @@ void ManagedEthernet::perform(const Enter& action) {
 
 void ManagedEthernet::perform(const Power& action) {
     const int epoch = ++*epoch_;
-    if (action.up) claim_device();
+    if (action.up) {
+        claim_device();
+        notice_others();
+    }
     links_.set_up(ifindex(), action.up,
                   [this, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
                       const auto now = alive.lock();
@@ -222,6 +256,7 @@ void ManagedEthernet::perform(const StopLease&) {
 
 void ManagedEthernet::perform(const Assign& action) {
     const int epoch = ++*epoch_;
+    if (!is_placed(action.address.network)) placed_.push_back(action.address.network);
     links_.assign(ifindex(), action.address,
                   [this, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
                       const auto now = alive.lock();
@@ -247,12 +282,17 @@ void ManagedEthernet::perform(const UnwatchAddress&) {
 
 void ManagedEthernet::perform(const Withdraw& action) {
     address_seen_ = false;
-    links_.withdraw(ifindex(), action.network,
-                    [name = interface_.nii().text()](const Result<>& result) {
-                        if (!result)
-                            log::warning("withdraw_failed",
-                                         {{"interface", name}, {"reason", result.error().message}});
-                    });
+    links_.withdraw(
+        ifindex(), action.network,
+        [this, network = action.network, alive = std::weak_ptr(epoch_)](const Result<>& result) {
+            if (alive.expired()) return;
+            if (!result)
+                log::warning("withdraw_failed", {{"interface", interface_.nii().text()},
+                                                 {"reason", result.error().message}});
+            // Not if it has been put there again meanwhile.
+            if (!machine_.address || machine_.address->network != network)
+                std::erase(placed_, network);
+        });
 }
 
 void ManagedEthernet::perform(const ForgetNic&) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/conflict.hpp"
 #include "core/ethernet.hpp"
@@ -68,6 +69,8 @@ class ManagedEthernet final : public Control,
     void perform(const ethernet::Withdraw& action);
     void perform(const ethernet::ForgetNic& action);
 
+    void notice_others();
+    bool is_placed(const Ipv4Network& network) const;
     void claim_device();
     void release_device();
     void configure(const LinkSettings& settings);
@@ -90,7 +93,9 @@ class ManagedEthernet final : public Control,
     std::optional<ProxyConfig> proxy_;
     std::optional<LinkSettings> found_;  // how the device was before we changed it
     bool taking_over_ = false;           // until the kernel has said how the device is now
-    bool address_seen_ = false;          // the kernel's list has shown the address we assigned
+    std::vector<Ipv4Network> placed_;    // by us, and perhaps still in the kernel's list
+    bool contended_ = false;     // something that is not ours is on the device, and was told
+    bool address_seen_ = false;  // the kernel's list has shown the address we assigned
     // Answers of the kernel to requests that something newer has overtaken are not ours any more.
     std::shared_ptr<int> epoch_ = std::make_shared<int>(0);
 };

@@ -154,6 +154,7 @@ TEST_CASE("a lease of an address with an owner is declined, and another one is t
                Catch::Contains("inet " + another + "/24") && !Catch::Contains(address));
     CHECK_THAT(dhcp.log(), Catch::Contains("DHCPDECLINE(br0) " + address));
     CHECK_THAT(dhcp.log(), Catch::Contains("DHCPACK(br0) " + another));
+    CHECK(count_of(" interface_contended ", daemon.log()) == 0);
 }
 
 TEST_CASE("an address in use is defended once, and then given up", "[conflict][restart]") {
