@@ -13,6 +13,7 @@
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include "addressing/arp.hpp"
@@ -41,6 +42,12 @@ constexpr std::array steps{
 tl::unexpected<Error> failed(const char* what) {
     return fail(ErrorCode::failed,
                 std::string(what) + ": " + std::generic_category().message(errno));
+}
+
+std::string name_of(int ifindex) {
+    std::array<char, IF_NAMESIZE> name{};
+    ::if_indextoname(static_cast<unsigned>(ifindex), name.data());
+    return name.data();
 }
 
 // Where things are in an ARP message.
@@ -80,8 +87,8 @@ void ConflictWatch::next_step() {
     if (step_ == 0 || step_ == steps.size()) {
         if (const auto done = listen(); !done) {
             // The address is used all the same; it is not watched.
-            log::warning("conflict_watch_failed", {{"device", std::to_string(claim_.ifindex)},
-                                                   {"reason", done.error().message}});
+            log::warning("conflict_watch_failed",
+                         {{"device", name_of(claim_.ifindex)}, {"reason", done.error().message}});
             return;
         }
         if (step_ == steps.size()) return;

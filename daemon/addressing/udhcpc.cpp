@@ -197,6 +197,10 @@ Child::Command Udhcpc::command(int report, int lines) const {
         "router",
         "-O",
         "dns",
+        "-O",
+        "mtu",
+        "-O",
+        "staticroutes",
     };
     if (is_hostname(request_.hostname)) {
         out.arguments.insert(out.arguments.end(), {"-x", "hostname:" + request_.hostname});

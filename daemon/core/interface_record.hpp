@@ -31,8 +31,9 @@ struct InterfaceRecord {
     std::optional<Lease> lease;
     std::optional<StaticConfig> static_network;
     std::optional<ProxyConfig> proxy;
-    std::optional<LinkSettings> found;  ///< how the device was before we changed it
-    bool extended = false;              ///< opened with a configuration of its own
+    std::optional<LinkSettings> found;       ///< how the device was before we changed it
+    std::optional<std::uint32_t> found_mtu;  ///< the same of its MTU, if a lease has another
+    bool extended = false;                   ///< opened with a configuration of its own
 
     friend bool operator==(const InterfaceRecord&, const InterfaceRecord&) = default;
 };

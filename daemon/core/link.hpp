@@ -45,6 +45,8 @@ struct Link {
     /// carrier at most once a second or so: one that went and came back in between shows here
     /// alone.
     std::uint32_t carrier_losses = 0;
+    std::uint32_t mtu = 0;
+    std::uint32_t max_mtu = 0;  ///< that its driver takes; 0: no limit is known
 
     friend bool operator==(const Link&, const Link&) = default;
 };
@@ -118,6 +120,7 @@ class LinkPort {
     virtual std::optional<LinkSettings> settings(int ifindex) const = 0;
 
     virtual void set_up(int ifindex, bool up, Done done) = 0;
+    virtual void set_mtu(int ifindex, std::uint32_t mtu, Done done) = 0;
     /// IPv6 where the kernel has none stays as it is.
     virtual void configure(int ifindex, const LinkSettings& settings, Done done) = 0;
     virtual void assign(int ifindex, const AddressAssignment& address, Done done) = 0;

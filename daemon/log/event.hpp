@@ -51,6 +51,7 @@ inline constexpr std::array events = {
     EventEntry{"device", "c346674a730f466894c80a82730407f0", 60},
     EventEntry{"state", "9c632c60c1d74cfe999263f8987154bf", 300},
     EventEntry{"lease", "7820f703bc3a4d2d92a8e040c8ab9e37", 60},
+    EventEntry{"lease_routes", "26d2d0902e6842e187862dd2017a5cf1", 10},
     EventEntry{"lease_refused", "112ea19ee8bd46c68d05685a33dc4c9a", 10},
     EventEntry{"lease_unusable", "4aea464800a7427aac0aaeb5d87fd4fe", 10},
     EventEntry{"lease_unconfirmed", "ae886b23ab5b4df29c36eb9a67391650"},

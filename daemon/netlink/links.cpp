@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "netlink/ipv6_switch.hpp"
@@ -64,6 +65,12 @@ void Links::set_up(int ifindex, bool up, Done done) {
 
 std::optional<LinkSettings> Links::settings(int ifindex) const {
     return settings_.read(ifindex);
+}
+
+void Links::set_mtu(int ifindex, std::uint32_t mtu, Done done) {
+    requests_.send({.message = mtu_request(ifindex, mtu),
+                    .what = name_of(ifindex) + ": MTU " + std::to_string(mtu),
+                    .done = std::move(done)});
 }
 
 void Links::configure(int ifindex, const LinkSettings& settings, Done done) {

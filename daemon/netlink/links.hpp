@@ -43,6 +43,7 @@ class Links final : public LinkPort {
     /// The answers come when the view contains what was done, and its notices are out (except while
     /// lost notifications are being made good).
     void set_up(int ifindex, bool up, Done done) override;
+    void set_mtu(int ifindex, std::uint32_t mtu, Done done) override;
     void configure(int ifindex, const LinkSettings& settings, Done done) override;
     void assign(int ifindex, const AddressAssignment& address, Done done) override;
     void withdraw(int ifindex, const Ipv4Network& network, Done done) override;

@@ -128,6 +128,8 @@ std::optional<Message> decode_link(const nlmsghdr& header) {
     link.up = (info->ifi_flags & IFF_UP) != 0;
     link.carrier = (info->ifi_flags & IFF_LOWER_UP) != 0;
     link.carrier_losses = attributes->value<std::uint32_t>(IFLA_CARRIER_DOWN_COUNT).value_or(0);
+    link.mtu = attributes->value<std::uint32_t>(IFLA_MTU).value_or(0);
+    link.max_mtu = attributes->value<std::uint32_t>(IFLA_MAX_MTU).value_or(0);
     if (const auto details = attributes->nest<IFLA_INFO_MAX>(IFLA_LINKINFO))
         link.kind = details->text(IFLA_INFO_KIND);
     const auto bus = attributes->text(IFLA_PARENT_DEV_BUS_NAME);

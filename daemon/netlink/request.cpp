@@ -69,6 +69,14 @@ RequestMessage power_request(int ifindex, bool up) {
     return make(RTM_NEWLINK, NLM_F_ACK, info);
 }
 
+RequestMessage mtu_request(int ifindex, std::uint32_t mtu) {
+    ifinfomsg info{};
+    info.ifi_index = ifindex;
+    auto message = make(RTM_NEWLINK, NLM_F_ACK, info);
+    put(message, IFLA_MTU, mtu);
+    return message;
+}
+
 RequestMessage assign_request(int ifindex, const AddressAssignment& address) {
     auto message =
         address_request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, ifindex, address.network);

@@ -12,6 +12,7 @@
 namespace impnetd::netlink {
 
 RequestMessage power_request(int ifindex, bool up);
+RequestMessage mtu_request(int ifindex, std::uint32_t mtu);
 /// Adds the address, or renews its lifetime.
 RequestMessage assign_request(int ifindex, const AddressAssignment& address);
 RequestMessage withdraw_request(int ifindex, const Ipv4Network& network);

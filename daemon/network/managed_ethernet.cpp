@@ -24,6 +24,7 @@ ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& lin
     static_network_ = before->static_network;
     proxy_ = before->proxy;
     found_ = before->found;
+    found_mtu_ = before->found_mtu;
     machine_.state = before->state;
     machine_.wanted = true;
     machine_.leased = lease_.has_value();
@@ -46,6 +47,7 @@ void ManagedEthernet::describe(InterfaceRecord& record) const {
     record.static_network = static_network_;
     record.proxy = proxy_;
     record.found = found_;
+    record.found_mtu = found_mtu_;
 }
 
 // --- What happens -------------------------------------------------------------------------------
@@ -85,6 +87,7 @@ void ManagedEthernet::link_changed(const Link& link) {
 void ManagedEthernet::link_removed() {
     link_.reset();
     found_.reset();
+    found_mtu_.reset();
     placed_.clear();
     contended_ = false;
     taking_over_ = false;
@@ -136,6 +139,7 @@ void ManagedEthernet::woken_up() {
 }
 
 void ManagedEthernet::lease_obtained(const Lease& lease) {
+    if (!lease_ || lease_->routes != lease.routes) note_routes(lease.routes);
     lease_ = lease;
     log::info("lease", {{"interface", interface_.nii().text()},
                         {"address", lease.network.text()},
@@ -224,6 +228,33 @@ void ManagedEthernet::release_device() {
     if (const auto found = std::exchange(found_, std::nullopt)) configure(*found);
 }
 
+/// The server's as long as its lease is on the device, and else the one that it was found with.
+void ManagedEthernet::settle_mtu(std::optional<std::uint16_t> offered) {
+    if (!link_) return;
+    if (offered && link_->max_mtu != 0 && *offered > link_->max_mtu) offered.reset();
+    if (!offered && !found_mtu_) return;
+    if (!found_mtu_) found_mtu_ = link_->mtu;
+    const auto mtu = offered ? *offered : *found_mtu_;
+    links_.set_mtu(ifindex(), mtu, [name = interface_.nii().text()](const Result<>& result) {
+        if (!result)
+            log::warning("configure_failed",
+                         {{"interface", name}, {"reason", result.error().message}});
+    });
+    if (!offered) found_mtu_.reset();
+    // Below 1280 the kernel has no IPv6 on a device (RFC 8200, 5), and above it makes it anew.
+    if (found_) claim_device();
+}
+
+/// There is no default route yet, nor any other: a server's wish is written down.
+void ManagedEthernet::note_routes(const std::vector<StaticRoute>& routes) const {
+    std::string text;
+    for (const auto& route : routes)
+        text +=
+            (text.empty() ? "" : ", ") + route.destination.text() + " via " + route.gateway.text();
+    if (text.empty()) return;
+    log::info("lease_routes", {{"interface", interface_.nii().text()}, {"routes", text}});
+}
+
 void ManagedEthernet::configure(const LinkSettings& settings) {
     links_.configure(ifindex(), settings, [name = interface_.nii().text()](const Result<>& result) {
         if (!result)
@@ -256,6 +287,7 @@ void ManagedEthernet::perform(const StopLease&) {
 
 void ManagedEthernet::perform(const Assign& action) {
     const int epoch = ++*epoch_;
+    settle_mtu(machine_.static_network || !lease_ ? std::nullopt : lease_->mtu);
     if (!is_placed(action.address.network)) placed_.push_back(action.address.network);
     links_.assign(ifindex(), action.address,
                   [this, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
@@ -282,6 +314,7 @@ void ManagedEthernet::perform(const UnwatchAddress&) {
 
 void ManagedEthernet::perform(const Withdraw& action) {
     address_seen_ = false;
+    settle_mtu(std::nullopt);
     links_.withdraw(
         ifindex(), action.network,
         [this, network = action.network, alive = std::weak_ptr(epoch_)](const Result<>& result) {

@@ -74,6 +74,8 @@ class ManagedEthernet final : public Control,
     void claim_device();
     void release_device();
     void configure(const LinkSettings& settings);
+    void settle_mtu(std::optional<std::uint16_t> offered);
+    void note_routes(const std::vector<StaticRoute>& routes) const;
     LeaseRequest lease_request() const;
     int ifindex() const;
     std::optional<IpTable> table() const;
@@ -91,9 +93,10 @@ class ManagedEthernet final : public Control,
     std::optional<Lease> lease_;
     std::optional<StaticConfig> static_network_;
     std::optional<ProxyConfig> proxy_;
-    std::optional<LinkSettings> found_;  // how the device was before we changed it
-    bool taking_over_ = false;           // until the kernel has said how the device is now
-    std::vector<Ipv4Network> placed_;    // by us, and perhaps still in the kernel's list
+    std::optional<LinkSettings> found_;       // how the device was before we changed it
+    std::optional<std::uint32_t> found_mtu_;  // the same of its MTU, if a lease has another
+    bool taking_over_ = false;                // until the kernel has said how the device is now
+    std::vector<Ipv4Network> placed_;         // by us, and perhaps still in the kernel's list
     bool contended_ = false;     // something that is not ours is on the device, and was told
     bool address_seen_ = false;  // the kernel's list has shown the address we assigned
     // Answers of the kernel to requests that something newer has overtaken are not ours any more.

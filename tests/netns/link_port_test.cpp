@@ -239,6 +239,8 @@ TEST_CASE("a port knows from the start what there is", "[link]") {
     expected.mac = *MacAddress::parse(hosts.host.mac("lan0"));
     expected.ethernet = expected.up = expected.carrier = true;
     expected.kind = "veth";
+    expected.mtu = 1500;
+    expected.max_mtu = 65535;
     expected.carrier_losses =
         links.link(lan0)->carrier_losses;  // how veth counts is its own affair
     REQUIRE(links.links().size() == 2);

@@ -275,3 +275,107 @@ TEST_CASE("two managed interfaces on one LAN are not taken for each other", "[ma
         CHECK(arp_senders(one.wire) == std::set<std::string>{one.address});
     }
 }
+
+namespace {
+
+/// What the device may carry, and what goes where.
+std::string mtu_of(const lab::Namespace& host) {
+    return shell(host, "cat /sys/class/net/lan0/mtu");
+}
+
+lab::DhcpServer::Options with_mtu(const std::string& mtu) {
+    auto options = lab::DhcpServer::Options::only("10.77.1.100");
+    options.more = {"--dhcp-option=option:mtu," + mtu};
+    return options;
+}
+
+}  // namespace
+
+TEST_CASE("a lease's MTU is the device's while it lasts, and IPv6 stays off", "[managed]") {
+    lab::Lan lan;
+    const auto found = settings_of(lan.host);
+    lab::DhcpServer dhcp(lan.server, "srv0", with_mtu("600"));
+    lab::Daemon daemon(lan.host, lan.bus, lan.managed("[timeouts]\nlinger = 0\n"));
+    lab::Program program(lan.bus);
+    lab::Diary diary;
+    auto eth0 = program.open("eth0", diary);
+    const auto connects = [&] {
+        return program.until(soon, [&] { return diary.is(State::connected); });
+    };
+    REQUIRE(connects());
+    CHECK(mtu_of(lan.host) == "600\n");
+
+    // The server names another one, and then none.
+    const auto renewed = [&](const lab::DhcpServer::Options& options, const std::string& mtu) {
+        dhcp.start(options, lab::DhcpServer::Leases::keep);
+        diary.clear();
+        lan.cable.pull();
+        REQUIRE(program.until(soon, [&] { return diary.is(State::ethernet_stopped_no_link); }));
+        CHECK(mtu_of(lan.host) != mtu);
+        lan.cable.plug();
+        REQUIRE(connects());
+        CHECK(mtu_of(lan.host) == mtu);
+    };
+    renewed(with_mtu("1400"), "1400\n");
+    CHECK(ipv6_of(lan.host).empty());
+    renewed(lab::DhcpServer::Options::only("10.77.1.100"), "1500\n");
+    renewed(with_mtu("600"), "600\n");
+
+    lab::NetlinkCapture pace(lan.host);
+    eth0.close();
+    REQUIRE(eventually(
+        pace, [&] { return mtu_of(lan.host) == "1500\n" && settings_of(lan.host) == found; }));
+}
+
+TEST_CASE("a daemon that takes over knows which MTU its device had", "[managed][restart]") {
+    lab::Lan lan;
+    lab::DhcpServer dhcp(lan.server, "srv0", with_mtu("1400"));
+    lab::Service service(lan.host, lan.bus, lan.managed("[timeouts]\nlinger = 0\n"));
+    lab::Owner owner(lan);
+    owner.open();
+    REQUIRE(owner.reaches(1));
+    owner.steps.clear();
+    service.crash(SIGKILL);
+    owner.resume();
+    REQUIRE(owner.reaches(1));
+    CHECK(mtu_of(lan.host) == "1400\n");
+    lab::NetlinkCapture pace(lan.host);
+    owner.raw.object(owner.session)->callMethod("Close").onInterface("org.impnet1.Session");
+    CHECK(eventually(pace, [&] { return mtu_of(lan.host) == "1500\n"; }));
+}
+
+TEST_CASE("a server's routes are noted once, and not taken", "[managed]") {
+    lab::Lan lan;
+    auto options = lab::DhcpServer::Options::only("10.77.1.100");
+    options.more = {"--dhcp-option=121,10.0.0.0/8,10.77.1.254,0.0.0.0/0,10.77.1.1"};
+    lab::DhcpServer dhcp(lan.server, "srv0", options);
+    lab::Daemon daemon(lan.host, lan.bus, lan.managed());
+    lab::Program program(lan.bus);
+    lab::Diary diary;
+    auto eth0 = program.open("eth0", diary);
+    const auto renew = [&] {
+        diary.clear();
+        lan.cable.pull();
+        REQUIRE(program.until(soon, [&] { return diary.is(State::ethernet_stopped_no_link); }));
+        lan.cable.plug();
+        REQUIRE(program.until(soon, [&] { return diary.is(State::connected); }));
+    };
+    REQUIRE(program.until(soon, [&] { return diary.is(State::connected); }));
+    renew();
+    const std::string noted =
+        " lease_routes interface=eth0 routes=\"10.0.0.0/8 via 10.77.1.254, 0.0.0.0/0 via "
+        "10.77.1.1\"";
+    const auto log = daemon.log();
+    CHECK(log.find(noted) != std::string::npos);
+    CHECK(log.find(" lease_routes ") == log.rfind(" lease_routes "));
+    CHECK(lan.host.run({"ip", "route", "show"}).substr(0, 26) == "10.77.1.0/24 dev lan0 prot");
+    CHECK(lan.host.run({"ip", "route", "show", "default"}).empty());
+    CHECK(lan.host.run({"ip", "route", "show", "10.0.0.0/8"}).empty());
+
+    options.more = {"--dhcp-option=121,10.0.0.0/8,10.77.1.253"};
+    dhcp.start(options, lab::DhcpServer::Leases::keep);
+    renew();
+    CHECK_THAT(
+        daemon.log(),
+        Catch::Contains(" lease_routes interface=eth0 routes=\"10.0.0.0/8 via 10.77.1.253\""));
+}

@@ -60,6 +60,10 @@ void FakeLinks::set_up(int ifindex, bool up, Done done) {
     ask({.kind = Request::Kind::set_up, .ifindex = ifindex, .up = up}, std::move(done));
 }
 
+void FakeLinks::set_mtu(int ifindex, std::uint32_t mtu, Done done) {
+    ask({.kind = Request::Kind::set_mtu, .ifindex = ifindex, .mtu = mtu}, std::move(done));
+}
+
 void FakeLinks::configure(int ifindex, const LinkSettings& settings, Done done) {
     ask({.kind = Request::Kind::configure, .ifindex = ifindex, .settings = settings},
         std::move(done));
@@ -91,6 +95,8 @@ int FakeLinks::add(const std::string& name, const std::string& path) {
     link.ethernet = true;
     link.carrier = true;
     link.path = path;
+    link.mtu = 1500;
+    link.max_mtu = 65535;
     add(link);
     return link.ifindex;
 }
@@ -280,6 +286,16 @@ Result<> FakeLinks::carry_out(const Request& request) {
             if (!there) return gone(request.ifindex);
             power(request.ifindex, request.up);
             break;
+        case Request::Kind::set_mtu: {
+            if (!there) return gone(request.ifindex);
+            auto& link = device(request.ifindex).link;
+            if (request.mtu > link.max_mtu)
+                return impnetd::fail(ErrorCode::failed, link.name + ": mtu greater than maximum");
+            if (link.mtu == request.mtu) break;
+            link.mtu = request.mtu;
+            notify_link(device(request.ifindex));
+            break;
+        }
         case Request::Kind::configure:
             if (!there) return gone(request.ifindex);
             {

@@ -41,6 +41,7 @@ class FakeLinks final : public impnetd::LinkPort {
     std::optional<impnetd::LinkSettings> settings(int ifindex) const override;
 
     void set_up(int ifindex, bool up, Done done) override;
+    void set_mtu(int ifindex, std::uint32_t mtu, Done done) override;
     void configure(int ifindex, const impnetd::LinkSettings& settings, Done done) override;
     void assign(int ifindex, const impnetd::AddressAssignment& address, Done done) override;
     void withdraw(int ifindex, const impnetd::Ipv4Network& network, Done done) override;
@@ -75,13 +76,14 @@ class FakeLinks final : public impnetd::LinkPort {
     // --- The requests
 
     struct Request {
-        enum class Kind : std::uint8_t { set_up, configure, assign, withdraw };
+        enum class Kind : std::uint8_t { set_up, set_mtu, configure, assign, withdraw };
 
         Kind kind = Kind::set_up;
         int ifindex = 0;
         bool up = false;                       ///< set_up
         impnetd::AddressAssignment address{};  ///< assign; withdraw: its network
         impnetd::LinkSettings settings{};      ///< configure
+        std::uint32_t mtu = 0;                 ///< set_mtu
 
         friend bool operator==(const Request&, const Request&) = default;
     };

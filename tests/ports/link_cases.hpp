@@ -130,6 +130,11 @@ inline Result<> set_up(LinkScene& scene, int ifindex, bool up = true) {
     scene.port().set_up(ifindex, up, reply.done());
     return answered(scene, reply);
 }
+inline Result<> set_mtu(LinkScene& scene, int ifindex, std::uint32_t mtu) {
+    Reply reply;
+    scene.port().set_mtu(ifindex, mtu, reply.done());
+    return answered(scene, reply);
+}
 inline Result<> configure(LinkScene& scene, int ifindex, const LinkSettings& settings) {
     Reply reply;
     scene.port().configure(ifindex, settings, reply.done());
@@ -408,6 +413,19 @@ inline void request_cases(OneDevice& device) {
         }
         CHECK(port.settings(lan1) == others);
         expect(scene, {});
+    }
+
+    SECTION("the MTU is as it was set, within what the device takes") {
+        const auto before = *port.link(lan0);
+        CHECK(before.mtu == 1500);
+        REQUIRE(before.max_mtu > 1500);
+        CHECK(set_mtu(scene, lan0, 576));
+        CHECK(port.link(lan0)->mtu == 576);
+        CHECK(set_mtu(scene, lan0, 576));
+        CHECK_FALSE(set_mtu(scene, lan0, before.max_mtu + 1));
+        CHECK(port.link(lan0)->mtu == 576);
+        CHECK(set_mtu(scene, lan0, 1500));
+        CHECK(port.link(lan0) == before);
     }
 
     SECTION("settings without IPv6 leave it as it is") {

@@ -314,6 +314,51 @@ TEST_CASE("a lease whose address another host has is given up for another one") 
     CHECK(world.eth0().state() == State::connected);
 }
 
+TEST_CASE("a lease's MTU is the device's while it lasts") {
+    World world;
+    Told told;
+    auto with_mtu = lease();
+    with_mtu.mtu = 1400;
+    world.open(told);
+    world.dhcp->grant(with_mtu);
+    world.settle();
+    const auto mtu = [&] { return world.links.link(world.lan0)->mtu; };
+    CHECK(world.eth0().state() == State::connected);
+    CHECK(mtu() == 1400);
+
+    SECTION("also without a cable") {
+        world.links.pull(world.lan0);
+        world.settle();
+        CHECK(mtu() == 1400);
+        return;
+    }
+    SECTION("and no longer") {
+        world.dhcp->take_away("expired");
+    }
+    SECTION("or than the server names it") {
+        world.dhcp->grant(lease());
+    }
+    SECTION("or than anybody uses the interface") {
+        world.sessions->close(1);
+    }
+    SECTION("and never one that the device does not take") {
+        auto link = *world.links.link(world.lan0);
+        world.links.remove(world.lan0);
+        ++link.ifindex;
+        link.max_mtu = 1500;
+        link.mtu = 1500;
+        world.links.add(link);
+        world.lan0 = link.ifindex;
+        world.settle();
+        with_mtu.mtu = 9000;
+        world.dhcp->grant(with_mtu);
+        world.settle();
+        CHECK(world.eth0().state() == State::connected);
+    }
+    world.settle();
+    CHECK(mtu() == 1500);
+}
+
 TEST_CASE("an interface that is opened again within the linger never went away") {
     World world(true, false, {}, 1h);
     Told told;
