@@ -6,7 +6,9 @@
 #include <exception>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <limits.h>
@@ -15,6 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "addressing/conflict_watch.hpp"
 #include "addressing/udhcpc.hpp"
 #include "bus/presence.hpp"
 #include "config/configuration.hpp"
@@ -78,19 +81,31 @@ std::string own_directory() {
 }
 
 Interface::MakeControl controls(Loop& loop, netlink::Links& links, const Configuration& config) {
-    ethernet::Timing timing;
-    timing.attempt = config.timeouts.attempt;
+    ManagedEthernet::Settings settings;
+    settings.timing.attempt = config.timeouts.attempt;
+    settings.hostname = hostname();
+    std::set<Nii> kernel_ipv6;
+    for (const auto& rule : config.interfaces)
+        if (rule.kernel_ipv6) kernel_ipv6.insert(rule.nii);
     const auto programs = UdhcpcPrograms::beside(own_directory());
-    return [&loop, &links, timing, programs, name = hostname()](
+    return [&loop, &links, settings, kernel_ipv6, programs](
                Interface& interface, bool managed,
                const InterfaceRecord* before) -> std::unique_ptr<Control> {
         if (!managed) return std::make_unique<ObservedLink>(interface, links, before);
+        auto own = settings;
+        own.kernel_ipv6 = kernel_ipv6.contains(interface.nii());
         return std::make_unique<ManagedEthernet>(
             loop, interface, links,
-            [&loop, programs](LeasePort::Observer& observer) {
-                return std::make_unique<Udhcpc>(loop, observer, programs);
-            },
-            timing, name, before);
+            ManagedEthernet::Ports{.lease =
+                                       [&loop, programs](LeasePort::Observer& observer) {
+                                           return std::make_unique<Udhcpc>(loop, observer,
+                                                                           programs);
+                                       },
+                                   .conflict =
+                                       [&loop](ConflictPort::Observer& observer) {
+                                           return std::make_unique<ConflictWatch>(loop, observer);
+                                       }},
+            std::move(own), before);
     };
 }
 

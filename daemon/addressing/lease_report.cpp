@@ -21,6 +21,10 @@ constexpr std::uint32_t shortest_lease = 30;
 /// What udhcpc takes for the lease time if the server names none.
 constexpr std::uint32_t default_lease = 3600;
 
+/// What every host has to take (RFC 791, 3.1). Less would be an attack on whoever is here.
+constexpr std::uint32_t smallest_mtu = 576;
+constexpr std::uint32_t largest_mtu = 0xffff;
+
 constexpr std::size_t quoted_length = 80;
 
 tl::unexpected<Error> refuse(std::string_view what, std::string_view value, std::string_view why) {
@@ -132,15 +136,53 @@ Result<Ipv4Network> parse_network(const Variables& variables) {
     return *network;
 }
 
+std::optional<std::uint32_t> parse_number(std::string_view text) {
+    std::uint32_t out = 0;
+    const auto* end = text.data() + text.size();
+    const auto [stopped, error] = std::from_chars(text.data(), end, out);
+    if (error != std::errc{} || stopped != end) return std::nullopt;
+    return out;
+}
+
 Result<std::uint32_t> parse_seconds(const Variables& variables) {
     const auto text = variables.find("lease").value_or("");
     if (text.empty()) return default_lease;
-    std::uint32_t seconds = 0;
-    const auto* end = text.data() + text.size();
-    const auto [stopped, error] = std::from_chars(text.data(), end, seconds);
-    if (error != std::errc{} || stopped != end)
-        return refuse("lease time", text, "is no number of seconds");
-    return std::max(seconds, shortest_lease);
+    const auto seconds = parse_number(text);
+    if (!seconds) return refuse("lease time", text, "is no number of seconds");
+    return std::max(*seconds, shortest_lease);
+}
+
+/// One that makes no sense is left out.
+Result<std::optional<std::uint16_t>> parse_mtu(const Variables& variables) {
+    const auto text = variables.find("mtu").value_or("");
+    if (text.empty()) return std::nullopt;
+    const auto mtu = parse_number(text);
+    if (!mtu) return refuse("MTU", text, "is no number");
+    if (*mtu < smallest_mtu || *mtu > largest_mtu) return std::nullopt;
+    return static_cast<std::uint16_t>(*mtu);
+}
+
+/// "10.0.0.0/8 10.77.1.254 0.0.0.0/0 10.77.1.1"
+Result<std::vector<StaticRoute>> parse_routes(const Variables& variables) {
+    std::vector<StaticRoute> routes;
+    auto rest = variables.find("staticroutes").value_or("");
+    const auto take_word = [&rest] {
+        const auto word = rest.substr(0, rest.find(' '));
+        rest.remove_prefix(std::min(word.size() + 1, rest.size()));
+        return word;
+    };
+    while (!rest.empty() && routes.size() < Lease::most_routes) {
+        const auto to = take_word();
+        const auto via = take_word();
+        const auto slash = std::min(to.find('/'), to.size());
+        const auto destination = Ipv4::parse(to.substr(0, slash));
+        const auto prefix = parse_number(to.substr(std::min(slash + 1, to.size())));
+        const auto gateway = Ipv4::parse(via);
+        if (!destination || !prefix || *prefix > 32 || !gateway)
+            return refuse("static route", std::string(to) + " " + std::string(via), "is none");
+        routes.push_back({{*destination, static_cast<std::uint8_t>(*prefix)}, *gateway});
+    }
+    return routes;
 }
 
 std::optional<Ipv4> first(const std::vector<Ipv4>& hosts) {
@@ -158,6 +200,10 @@ Result<Lease> parse_lease(const Variables& variables) {
     if (!dns) return tl::unexpected(dns.error());
     const auto servers = parse_hosts(variables, "serverid", *network);
     if (!servers) return tl::unexpected(servers.error());
+    const auto mtu = parse_mtu(variables);
+    if (!mtu) return tl::unexpected(mtu.error());
+    auto routes = parse_routes(variables);
+    if (!routes) return tl::unexpected(routes.error());
 
     Lease lease;
     lease.network = *network;
@@ -168,6 +214,8 @@ Result<Lease> parse_lease(const Variables& variables) {
     lease.server = first(*servers);
     if (dns->size() > 2) dns->resize(2);
     lease.dns = std::move(*dns);
+    lease.mtu = *mtu;
+    lease.routes = std::move(*routes);
     lease.seconds = *seconds;
     return lease;
 }

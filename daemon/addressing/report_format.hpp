@@ -19,11 +19,11 @@ namespace impnetd::report {
 inline constexpr int descriptor = 5;
 
 /// udhcpc takes no message with more than 580 octets of options: as text, and if all of them were
-/// addresses, that is 2.3 KiB.
+/// addresses, that is 2.3 KiB; if all were static routes to anywhere, 3.1 KiB.
 inline constexpr std::size_t max_size = 4096;
 
 inline constexpr std::array variables = {
-    "ip", "subnet", "router", "dns", "serverid", "lease", "message",
+    "ip", "subnet", "router", "dns", "serverid", "lease", "message", "mtu", "staticroutes",
 };
 
 }  // namespace impnetd::report

@@ -111,7 +111,8 @@ struct Udhcpc::Client {
     std::unique_ptr<Child> child;
     std::uint64_t started = monotonic_usec();
     std::string last_line;
-    bool bound = false;  // holds the lease itself, and so can ask for it to be renewed
+    bool verifies = false;  // what it is given, renewals too, before it reports them
+    bool bound = false;     // holds the lease itself, and so can ask for it to be renewed
 };
 
 Udhcpc::Udhcpc(Loop& loop, LeasePort::Observer& observer, UdhcpcPrograms programs,
@@ -150,7 +151,7 @@ void Udhcpc::renew() {
     if (!client_ && !search_.active()) return;
     // The timer that would have said so sleeps when the host does.
     if (lease_ && time_left() == Milliseconds(0)) return expiry_.start(Milliseconds(0));
-    if (lease_ && client_ && client_->bound) {
+    if (lease_ && client_ && client_->bound && !client_->verifies) {
         client_->child->signal(SIGUSR1);
         confirmation_.start(timing_.confirmation);
         return;
@@ -196,12 +197,19 @@ Child::Command Udhcpc::command(int report, int lines) const {
         "router",
         "-O",
         "dns",
+        "-O",
+        "mtu",
+        "-O",
+        "staticroutes",
     };
     if (is_hostname(request_.hostname)) {
         out.arguments.insert(out.arguments.end(), {"-x", "hostname:" + request_.hostname});
     }
     if (request_.previous) {
         out.arguments.insert(out.arguments.end(), {"-r", request_.previous->text()});
+    }
+    if (request_.verify) {
+        out.arguments.push_back("-a" + std::to_string(timing_.verification.count()));
     }
     out.descriptors.assign(report::descriptor + 1, -1);
     out.descriptors[STDOUT_FILENO] = lines;
@@ -238,6 +246,7 @@ void Udhcpc::start_client() {
 
     client_ = std::make_unique<Client>(*this, std::move(reports->ours), std::move(lines->ours),
                                        std::move(*child));
+    client_->verifies = request_.verify;
     log::debug("udhcpc_started", {{"device", request_.device},
                                   {"udhcpc_pid", std::to_string(client_->child->pid())}});
 }
@@ -306,6 +315,7 @@ void Udhcpc::lease_granted(const Lease& lease) {
 void Udhcpc::hold(const Lease& lease) {
     lease_ = lease;
     request_.previous = lease.network.address;
+    request_.verify = false;  // that is done
     if (const auto left = time_left())
         expiry_.start(*left);
     else

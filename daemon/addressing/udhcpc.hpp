@@ -49,6 +49,9 @@ struct UdhcpcTiming {
     /// take milliseconds on a local network, and a search that was not needed costs two datagrams.
     /// Longer would be felt: udhcpc can miss an answer that comes too fast (see udhcpc_exec.cpp).
     Milliseconds confirmation{100};
+    /// How long an address is looked for on the LAN where that is asked for
+    /// (`LeaseRequest::verify`). A host that has it answers in a millisecond or so.
+    Milliseconds verification{300};
     /// From the client's unexpected end to its restart: doubled each time, up to the longest, until
     /// there is a lease.
     Milliseconds first_pause{200};

@@ -110,15 +110,12 @@ Result<> read_path(DraftRule& draft, const Entry& entry) {
     return claim(draft, entry, "path");
 }
 
-/// IPv6 is the kernel's affair; to keep it off a device is not built yet.
-Result<> read_ipv6(DraftRule& /*draft*/, const Entry& entry) {
+Result<> read_ipv6(DraftRule& draft, const Entry& entry) {
     const auto who = entry.text();
     if (!who) return tl::unexpected(who.error());
-    if (*who == "kernel") return {};
-    if (*who == "off")
-        return entry.refuse("\"off\" is not supported yet by this version",
-                            ErrorCode::not_supported);
-    return entry.refuse("neither \"off\" nor \"kernel\"");
+    if (*who != "off" && *who != "kernel") return entry.refuse("neither \"off\" nor \"kernel\"");
+    draft.rule.kernel_ipv6 = *who == "kernel";
+    return {};
 }
 
 Result<> read_on_stop(DraftRule& draft, const Entry& entry) {

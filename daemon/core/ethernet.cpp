@@ -9,6 +9,9 @@ namespace impnetd::ethernet {
 
 namespace {
 
+/// RFC 5227, 2.4 (b) and (c): a conflict is answered once in this time.
+constexpr std::chrono::seconds defend_interval{10};
+
 AddressAssignment assignment(const Ipv4Network& network, std::optional<Ipv4> broadcast,
                              std::optional<std::uint32_t> seconds) {
     return {network, broadcast ? broadcast : network.broadcast(), seconds};
@@ -45,7 +48,7 @@ class Transition {
         machine_.wanted = false;
         clear_configuration();
         forget_nic();
-        machine_.failures = 0;
+        forget_failures();
         machine_.carrier = false;  // the kernel will say so, too, but perhaps after the next Open
         if (machine_.present) act(Power{false});
         act(ClearDeadline{});
@@ -65,7 +68,7 @@ class Transition {
     void on(const DeviceAppeared& event) {
         machine_.present = true;
         machine_.carrier = event.carrier;
-        machine_.failures = 0;
+        forget_failures();
         if (machine_.wanted) attempt("device appeared");
     }
 
@@ -156,9 +159,13 @@ class Transition {
 
     void on(const AddressAssigned&) {
         if (!awaits_address() || !machine_.address) return;
-        machine_.failures = 0;
+        // After a conflict it is too early for that: a host that takes whatever we have must not
+        // have us try again and again without a pause.
+        if (machine_.conflicts == 0) machine_.failures = 0;
         act(ClearDeadline{});
         enter(State::connected, "address " + machine_.address->network.text());
+        machine_.defended.reset();
+        act(WatchAddress{machine_.address->network.address, true});
     }
 
     void on(const AddressGone&) {
@@ -177,10 +184,35 @@ class Transition {
         act(RenewLease{});
     }
 
+    void on(const AddressConflict& event) {
+        if (machine_.state != State::connected || !machine_.address) return;
+        const bool defended = machine_.defended && event.at - *machine_.defended < defend_interval;
+        if (!event.probing && !defended) {
+            machine_.defended = event.at;
+            act(DefendAddress{});
+            return;
+        }
+        const auto reason = "address conflict with " + event.with.with_colons();
+        // The first time another lease may do. Who meets with it again and again is in no hurry.
+        if (++machine_.conflicts > 1 || machine_.static_network)
+            return attempt_failed(State::ethernet_stopped, reason);
+        stop_lease();
+        withdraw();
+        enter(State::ethernet_dhcping, reason);
+        act(SetDeadline{timing_.attempt});
+        start_lease();
+    }
+
+    void on(const AddressProven&) { forget_failures(); }
+
     void on(const TakenOver&) {
         if (!machine_.enabled) return disable();
+        if (!machine_.wanted) return;
+        if (machine_.state == State::connected) {
+            if (machine_.address) act(WatchAddress{machine_.address->network.address, false});
+            return;
+        }
         // What was under way, its deadline too, ended with the process.
-        if (machine_.state == State::connected || !machine_.wanted) return;
         if (machine_.state == State::ethernet_stopped_no_link && !machine_.carrier)
             act(Power{true});
         else
@@ -207,9 +239,18 @@ class Transition {
     }
 
     void enter(State state, std::string reason) {
+        const bool was_connected = machine_.state == State::connected;
         machine_.state = state;
         act(Enter{state, std::move(reason)});
+        if (was_connected && state != State::connected) act(UnwatchAddress{});
     }
+
+    void forget_failures() {
+        machine_.failures = 0;
+        machine_.conflicts = 0;
+    }
+
+    void start_lease() { act(StartLease{machine_.conflicts > 0}); }
 
     bool awaits_address() const {
         return machine_.state == State::ethernet_dhcping ||
@@ -258,7 +299,7 @@ class Transition {
         if (machine_.leased)
             act(RenewLease{});
         else
-            act(StartLease{});
+            start_lease();
     }
 
     void carrier_came() {

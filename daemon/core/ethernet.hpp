@@ -13,9 +13,10 @@
 //
 // A static address skips DHCPING. What the NIC brought along decides, until it is thrown away; else
 // each attempt uses what is stored by then. A fault of the device or the kernel is STOPPED_UNHAPPY
-// and is tried again like STOPPED. A disabled interface is powered down, and STOPPED while it is
-// wanted. One deadline is pending at a time: the grace for a carrier, the limit of the attempt, or
-// the pause before the next one.
+// and is tried again like STOPPED. An address that another host has, too, is given up: a static one
+// is a failed attempt, for a leased one another is looked for. A disabled interface is powered
+// down, and STOPPED while it is wanted. One deadline is pending at a time: the grace for a carrier,
+// the limit of the attempt, or the pause before the next one.
 #pragma once
 
 #include <chrono>
@@ -46,7 +47,11 @@ struct Machine {
     /// What was last put on the device, and has not been taken away.
     std::optional<AddressAssignment> address;
     unsigned failures = 0;  ///< attempts that failed in a row
-    std::string trouble;    ///< what went wrong in this attempt so far, for its reason
+    /// How often in a row another host had the address that we were about to use.
+    unsigned conflicts = 0;
+    /// When it was last defended (a monotonic time).
+    std::optional<std::chrono::milliseconds> defended;
+    std::string trouble;  ///< what went wrong in this attempt so far, for its reason
 
     friend bool operator==(const Machine&, const Machine&) = default;
 };
@@ -93,6 +98,15 @@ struct Stored {
 };
 /// Somebody else took our address away, or its lifetime passed in the kernel.
 struct AddressGone {};
+/// Another host uses our address, too. `probing`: ours is new, and nobody has said yet that it is
+/// free.
+struct AddressConflict {
+    MacAddress with;
+    bool probing = false;
+    std::chrono::milliseconds at{0};  ///< monotonic
+};
+/// Nobody else has the new address.
+struct AddressProven {};
 /// The machine is that of a process before us; what happened since then follows.
 struct TakenOver {};
 /// The host slept, and nobody knows what happened meanwhile.
@@ -102,9 +116,10 @@ struct Fault {
     std::string reason;
 };
 
-using Event = std::variant<Wanted, Unwanted, DeviceAppeared, DeviceRemoved, CarrierChanged, SetDown,
-                           DeadlinePassed, LeaseObtained, LeaseLost, LeaseRefused, AddressAssigned,
-                           Stored, AddressGone, TakenOver, WokenUp, Fault>;
+using Event =
+    std::variant<Wanted, Unwanted, DeviceAppeared, DeviceRemoved, CarrierChanged, SetDown,
+                 DeadlinePassed, LeaseObtained, LeaseLost, LeaseRefused, AddressAssigned, Stored,
+                 AddressGone, AddressConflict, AddressProven, TakenOver, WokenUp, Fault>;
 
 // --- Actions ------------------------------------------------------------------------------------
 
@@ -127,6 +142,7 @@ struct ClearDeadline {
     friend bool operator==(const ClearDeadline&, const ClearDeadline&) = default;
 };
 struct StartLease {
+    bool verify = false;  ///< LeaseRequest::verify
     friend bool operator==(const StartLease&, const StartLease&) = default;
 };
 struct RenewLease {
@@ -139,6 +155,18 @@ struct Assign {
     AddressAssignment address;
     friend bool operator==(const Assign&, const Assign&) = default;
 };
+/// Looks out for others that have the address.
+struct WatchAddress {
+    Ipv4 address;
+    bool probe;
+    friend bool operator==(const WatchAddress&, const WatchAddress&) = default;
+};
+struct DefendAddress {
+    friend bool operator==(const DefendAddress&, const DefendAddress&) = default;
+};
+struct UnwatchAddress {
+    friend bool operator==(const UnwatchAddress&, const UnwatchAddress&) = default;
+};
 struct Withdraw {
     Ipv4Network network;
     friend bool operator==(const Withdraw&, const Withdraw&) = default;
@@ -148,8 +176,9 @@ struct ForgetNic {
     friend bool operator==(const ForgetNic&, const ForgetNic&) = default;
 };
 
-using Action = std::variant<Enter, Power, SetDeadline, ClearDeadline, StartLease, RenewLease,
-                            StopLease, Assign, Withdraw, ForgetNic>;
+using Action =
+    std::variant<Enter, Power, SetDeadline, ClearDeadline, StartLease, RenewLease, StopLease,
+                 Assign, WatchAddress, DefendAddress, UnwatchAddress, Withdraw, ForgetNic>;
 
 struct Step {
     Machine machine;

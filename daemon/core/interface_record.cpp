@@ -9,7 +9,7 @@ namespace impnetd {
 
 namespace {
 
-constexpr std::string_view interface_magic = "impnet interface 1\n";
+constexpr std::string_view interface_magic = "impnet interface 2\n";
 constexpr std::string_view names_magic = "impnet names 1\n";
 
 void write_optional(RecordWriter& out, const std::optional<Ipv4>& address) {
@@ -51,6 +51,8 @@ void write_link(RecordWriter& out, const Link& link) {
     out.bytes(link.kind);
     out.bytes(link.path);
     out.number(link.carrier_losses);
+    out.number(link.mtu);
+    out.number(link.max_mtu);
 }
 
 Link read_link(RecordReader& in) {
@@ -64,6 +66,8 @@ Link read_link(RecordReader& in) {
     out.kind = in.text();
     out.path = in.text();
     out.carrier_losses = static_cast<std::uint32_t>(in.number(UINT32_MAX));
+    out.mtu = static_cast<std::uint32_t>(in.number(UINT32_MAX));
+    out.max_mtu = static_cast<std::uint32_t>(in.number(UINT32_MAX));
     return out;
 }
 
@@ -88,6 +92,12 @@ void write_lease(RecordWriter& out, const Lease& lease) {
     write_optional(out, lease.gateway);
     write_optional(out, lease.server);
     write_addresses(out, lease.dns);
+    out.part(lease.mtu, [&](std::uint16_t mtu) { out.number(mtu); });
+    out.number(lease.routes.size());
+    for (const auto& route : lease.routes) {
+        write_network(out, route.destination);
+        out.number(route.gateway.bits());
+    }
     out.number(lease.seconds);
     out.number(lease.obtained_usec);
 }
@@ -99,8 +109,40 @@ Lease read_lease(RecordReader& in) {
     out.gateway = read_optional(in);
     out.server = read_optional(in);
     out.dns = read_addresses(in);
+    out.mtu =
+        in.part<std::uint16_t>([&] { return static_cast<std::uint16_t>(in.number(UINT16_MAX)); });
+    for (auto left = in.number(Lease::most_routes); left > 0 && in.good(); --left) {
+        StaticRoute route;
+        route.destination = read_network(in);
+        route.gateway = read_ipv4(in);
+        out.routes.push_back(route);
+    }
     out.seconds = static_cast<std::uint32_t>(in.number(UINT32_MAX));
     out.obtained_usec = in.number();
+    return out;
+}
+
+void write_settings(RecordWriter& out, const LinkSettings& settings) {
+    out.part(settings.ipv6, [&](const LinkSettings::Ipv6& part) {
+        out.number(part.disabled);
+        out.number(part.generation);
+    });
+    out.number(settings.arp_ignore);
+    out.number(settings.arp_announce);
+    out.number(settings.rp_filter);
+}
+
+LinkSettings read_settings(RecordReader& in) {
+    LinkSettings out;
+    out.ipv6 = in.part<LinkSettings::Ipv6>([&] {
+        LinkSettings::Ipv6 part;
+        part.disabled = in.number(1) != 0;
+        part.generation = static_cast<std::uint8_t>(in.number(UINT8_MAX));
+        return part;
+    });
+    out.arp_ignore = static_cast<std::uint32_t>(in.number(UINT32_MAX));
+    out.arp_announce = static_cast<std::uint32_t>(in.number(UINT32_MAX));
+    out.rp_filter = static_cast<std::uint32_t>(in.number(UINT32_MAX));
     return out;
 }
 
@@ -118,6 +160,8 @@ std::vector<std::uint8_t> write_record(const InterfaceRecord& record) {
     out.part(record.lease, [&](const auto& part) { write_lease(out, part); });
     out.part(record.static_network, [&](const auto& part) { write_static(out, part); });
     out.part(record.proxy, [&](const auto& part) { write_proxy(out, part); });
+    out.part(record.found, [&](const auto& part) { write_settings(out, part); });
+    out.part(record.found_mtu, [&](std::uint32_t mtu) { out.number(mtu); });
     out.number(record.extended);
     return out.take();
 }
@@ -135,6 +179,9 @@ Result<InterfaceRecord> read_interface_record(std::span<const std::uint8_t> byte
         record.lease = in.part<Lease>([&] { return read_lease(in); });
         record.static_network = in.part<StaticConfig>([&] { return read_static(in); });
         record.proxy = in.part<ProxyConfig>([&] { return read_proxy(in); });
+        record.found = in.part<LinkSettings>([&] { return read_settings(in); });
+        record.found_mtu = in.part<std::uint32_t>(
+            [&] { return static_cast<std::uint32_t>(in.number(UINT32_MAX)); });
         record.extended = in.number(1) != 0;
         if (in.finished() && nii && is_known(record.state)) {
             record.nii = *nii;

@@ -14,6 +14,7 @@
 #include "core/error.hpp"
 #include "core/lease.hpp"
 #include "core/link.hpp"
+#include "core/link_settings.hpp"
 #include "core/nic.hpp"
 #include "core/nii.hpp"
 #include "core/state.hpp"
@@ -30,7 +31,9 @@ struct InterfaceRecord {
     std::optional<Lease> lease;
     std::optional<StaticConfig> static_network;
     std::optional<ProxyConfig> proxy;
-    bool extended = false;  ///< opened with a configuration of its own
+    std::optional<LinkSettings> found;       ///< how the device was before we changed it
+    std::optional<std::uint32_t> found_mtu;  ///< the same of its MTU, if a lease has another
+    bool extended = false;                   ///< opened with a configuration of its own
 
     friend bool operator==(const InterfaceRecord&, const InterfaceRecord&) = default;
 };

@@ -18,6 +18,7 @@ struct InterfaceRule {
     std::optional<std::string> path;
     bool managed = false;
     bool always_on = false;
+    bool kernel_ipv6 = false;   ///< managed: IPv6 is the kernel's affair; else there is none
     bool down_on_stop = false;  ///< powered down when the service is stopped; else left as it is
 
     bool names_device() const { return device || mac || path; }

@@ -5,6 +5,7 @@
 // both.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,12 +16,27 @@
 
 namespace impnetd {
 
+/// What a server would have us reach through whom (RFC 3442).
+struct StaticRoute {
+    Ipv4Network destination;
+    Ipv4 gateway;  ///< 0.0.0.0: without one
+
+    friend bool operator==(const StaticRoute&, const StaticRoute&) = default;
+};
+
 struct Lease {
+    /// At the most: a message of DHCP has no room for more.
+    static constexpr std::size_t most_routes = 128;
+
     Ipv4Network network;
     std::optional<Ipv4> broadcast;
     std::optional<Ipv4> gateway;
     std::optional<Ipv4> server;
     std::vector<Ipv4> dns;  ///< at most two, as the guide has it
+    /// For as long as it lasts, the largest packet of the device; never less than any IPv4 host has
+    /// to take (RFC 791).
+    std::optional<std::uint16_t> mtu;
+    std::vector<StaticRoute> routes;  ///< noted, and never taken
     std::uint32_t seconds = 0;
     /// When it was given or renewed (CLOCK_BOOTTIME: a lease goes on while the host sleeps).
     std::uint64_t obtained_usec = 0;
@@ -34,6 +50,9 @@ struct LeaseRequest {
     MacAddress mac;        ///< client id: type 1 and this (RFC 2132, 9.14), stable over restarts
     std::string hostname;  ///< option 12; empty: not sent
     std::optional<Ipv4> previous;  ///< asked for again (RFC 2131, 3.2)
+    /// Another host had the address: whatever is offered is looked for on the LAN before it is
+    /// taken, and declined if it is there (RFC 2131, 3.1 (5)). That takes a moment longer.
+    bool verify = false;
     int ifindex = 0;  ///< finds the device after it was renamed; 0: it is known by its name alone
 };
 

@@ -25,6 +25,12 @@ std::string MacAddress::text() const {
     return out;
 }
 
+std::string MacAddress::with_colons() const {
+    auto out = text();
+    for (std::size_t at = out.size() - 2; at > 0; at -= 2) out.insert(at, 1, ':');
+    return out;
+}
+
 std::optional<MacAddress> MacAddress::parse(std::string_view text) {
     const bool separated = text.size() == 17 && (text[2] == ':' || text[2] == '-');
     if (!separated && text.size() != 12) return std::nullopt;

@@ -14,6 +14,7 @@
 
 #include "core/error.hpp"
 #include "core/ipv4.hpp"
+#include "core/link_settings.hpp"
 
 namespace impnetd {
 
@@ -22,6 +23,8 @@ struct MacAddress {
 
     /// 12 lower-case hex digits, as the guide writes it ("0c2a6908b1f3").
     std::string text() const;
+    /// As people know it: "0c:2a:69:08:b1:f3".
+    std::string with_colons() const;
     /// 12 hex digits, optionally in pairs separated by ':' or '-'.
     static std::optional<MacAddress> parse(std::string_view text);
 
@@ -42,6 +45,8 @@ struct Link {
     /// carrier at most once a second or so: one that went and came back in between shows here
     /// alone.
     std::uint32_t carrier_losses = 0;
+    std::uint32_t mtu = 0;
+    std::uint32_t max_mtu = 0;  ///< that its driver takes; 0: no limit is known
 
     friend bool operator==(const Link&, const Link&) = default;
 };
@@ -111,8 +116,13 @@ class LinkPort {
     virtual LinkCounters counters(int ifindex) const = 0;
     /// Mbit/s as the driver tells, 0 if it does not know.
     virtual std::uint32_t speed(int ifindex) const = 0;
+    /// As of now: asks the kernel. Nothing if there is no such device.
+    virtual std::optional<LinkSettings> settings(int ifindex) const = 0;
 
     virtual void set_up(int ifindex, bool up, Done done) = 0;
+    virtual void set_mtu(int ifindex, std::uint32_t mtu, Done done) = 0;
+    /// IPv6 where the kernel has none stays as it is.
+    virtual void configure(int ifindex, const LinkSettings& settings, Done done) = 0;
     virtual void assign(int ifindex, const AddressAssignment& address, Done done) = 0;
     /// Takes an address away; one that is not there is a success.
     virtual void withdraw(int ifindex, const Ipv4Network& network, Done done) = 0;

@@ -2,8 +2,11 @@
 #include "netlink/links.hpp"
 
 #include <cerrno>
+#include <memory>
+#include <string>
 #include <utility>
 
+#include "netlink/ipv6_switch.hpp"
 #include "netlink/request.hpp"
 
 namespace impnetd::netlink {
@@ -58,6 +61,26 @@ void Links::set_up(int ifindex, bool up, Done done) {
     requests_.send({.message = power_request(ifindex, up),
                     .what = name_of(ifindex) + (up ? ": turning it on" : ": turning it off"),
                     .done = std::move(done)});
+}
+
+std::optional<LinkSettings> Links::settings(int ifindex) const {
+    return settings_.read(ifindex);
+}
+
+void Links::set_mtu(int ifindex, std::uint32_t mtu, Done done) {
+    requests_.send({.message = mtu_request(ifindex, mtu),
+                    .what = name_of(ifindex) + ": MTU " + std::to_string(mtu),
+                    .done = std::move(done)});
+}
+
+void Links::configure(int ifindex, const LinkSettings& settings, Done done) {
+    const auto switched = std::make_shared<Result<>>();
+    requests_.send({.message = configure_request(ifindex, settings),
+                    .what = name_of(ifindex) + ": its settings",
+                    .done = [done = std::move(done), switched](const Result<>& result) {
+                        if (done) done(result ? *switched : result);
+                    }});
+    if (settings.ipv6) *switched = switch_ipv6(ifindex, !settings.ipv6->disabled);
 }
 
 void Links::assign(int ifindex, const AddressAssignment& address, Done done) {

@@ -14,6 +14,7 @@
 #include "netlink/counters.hpp"
 #include "netlink/monitor.hpp"
 #include "netlink/requests.hpp"
+#include "netlink/settings.hpp"
 #include "netlink/speed.hpp"
 
 namespace impnetd::netlink {
@@ -37,10 +38,13 @@ class Links final : public LinkPort {
     /// As of now: asks the kernel.
     LinkCounters counters(int ifindex) const override;
     std::uint32_t speed(int ifindex) const override;
+    std::optional<LinkSettings> settings(int ifindex) const override;
 
     /// The answers come when the view contains what was done, and its notices are out (except while
     /// lost notifications are being made good).
     void set_up(int ifindex, bool up, Done done) override;
+    void set_mtu(int ifindex, std::uint32_t mtu, Done done) override;
+    void configure(int ifindex, const LinkSettings& settings, Done done) override;
     void assign(int ifindex, const AddressAssignment& address, Done done) override;
     void withdraw(int ifindex, const Ipv4Network& network, Done done) override;
 
@@ -53,6 +57,7 @@ class Links final : public LinkPort {
     Requests requests_;
     Speed speed_;
     mutable Counters counters_;  // a question changes nothing that anybody sees
+    mutable Settings settings_;
 };
 
 }  // namespace impnetd::netlink

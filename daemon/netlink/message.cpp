@@ -10,6 +10,8 @@
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
@@ -61,6 +63,26 @@ class Attributes {
         if (!bits) return std::nullopt;
         return Ipv4::from_network_order(*bits);
     }
+    /// Of an array of numbers, the one at this place; nothing if it is shorter.
+    std::optional<std::uint32_t> number_at(int type, std::size_t place) const {
+        nlattr* attribute = (*this)[type];
+        std::uint32_t out = 0;
+        if (attribute == nullptr ||
+            static_cast<std::size_t>(nla_len(attribute)) < (place + 1) * sizeof(out)) {
+            return std::nullopt;
+        }
+        std::memcpy(&out, static_cast<std::byte*>(nla_data(attribute)) + place * sizeof(out),
+                    sizeof(out));
+        return out;
+    }
+    /// Those inside one; nothing if there is none.
+    template <int InnerMax>
+    std::optional<Attributes<InnerMax>> nest(int type) const {
+        nlattr* attribute = (*this)[type];
+        if (attribute == nullptr) return std::nullopt;
+        return Attributes<InnerMax>::of_stream(static_cast<nlattr*>(nla_data(attribute)),
+                                               nla_len(attribute));
+    }
     /// Up to its NUL, or all of it.
     std::string text(int type) const {
         nlattr* attribute = (*this)[type];
@@ -106,11 +128,10 @@ std::optional<Message> decode_link(const nlmsghdr& header) {
     link.up = (info->ifi_flags & IFF_UP) != 0;
     link.carrier = (info->ifi_flags & IFF_LOWER_UP) != 0;
     link.carrier_losses = attributes->value<std::uint32_t>(IFLA_CARRIER_DOWN_COUNT).value_or(0);
-    if (nlattr* details = (*attributes)[IFLA_LINKINFO]) {
-        const auto nested = Attributes<IFLA_INFO_MAX>::of_stream(
-            static_cast<nlattr*>(nla_data(details)), nla_len(details));
-        if (nested) link.kind = nested->text(IFLA_INFO_KIND);
-    }
+    link.mtu = attributes->value<std::uint32_t>(IFLA_MTU).value_or(0);
+    link.max_mtu = attributes->value<std::uint32_t>(IFLA_MAX_MTU).value_or(0);
+    if (const auto details = attributes->nest<IFLA_INFO_MAX>(IFLA_LINKINFO))
+        link.kind = details->text(IFLA_INFO_KIND);
     const auto bus = attributes->text(IFLA_PARENT_DEV_BUS_NAME);
     const auto device = attributes->text(IFLA_PARENT_DEV_NAME);
     if (!bus.empty() && !device.empty()) link.path = bus + "-" + device;
@@ -271,6 +292,33 @@ std::optional<Answer> decode_answer(const nlmsghdr& header) {
         }
     }
     return Answer{header.nlmsg_seq, -*error, answer_detail(header, fixed)};
+}
+
+std::optional<LinkSettings> decode_settings(const nlmsghdr& header) {
+    if (header.nlmsg_type != RTM_NEWLINK || family_header<ifinfomsg>(header) == nullptr) {
+        return std::nullopt;
+    }
+    const auto attributes = Attributes<IFLA_MAX>::of_message(header, sizeof(ifinfomsg));
+    const auto families = attributes ? attributes->nest<AF_MAX>(IFLA_AF_SPEC) : std::nullopt;
+    const auto inet = families ? families->nest<IFLA_INET_MAX>(AF_INET) : std::nullopt;
+    if (!inet) return std::nullopt;
+    const auto value = [&](std::size_t number) {
+        return inet->number_at(IFLA_INET_CONF, number - 1);
+    };
+    const auto arp_ignore = value(IPV4_DEVCONF_ARP_IGNORE);
+    const auto arp_announce = value(IPV4_DEVCONF_ARP_ANNOUNCE);
+    const auto rp_filter = value(IPV4_DEVCONF_RP_FILTER);
+    if (!arp_ignore || !arp_announce || !rp_filter) return std::nullopt;
+    LinkSettings settings;
+    settings.arp_ignore = *arp_ignore;
+    settings.arp_announce = *arp_announce;
+    settings.rp_filter = *rp_filter;
+    if (const auto inet6 = families->nest<IFLA_INET6_MAX>(AF_INET6)) {
+        const auto generation = inet6->value<std::uint8_t>(IFLA_INET6_ADDR_GEN_MODE);
+        const auto disabled = inet6->number_at(IFLA_INET6_CONF, DEVCONF_DISABLE_IPV6);
+        if (generation && disabled) settings.ipv6 = LinkSettings::Ipv6{*disabled != 0, *generation};
+    }
+    return settings;
 }
 
 std::optional<LinkCounters> decode_counters(const nlmsghdr& header) {

@@ -134,6 +134,8 @@ class MessageReader {
 std::optional<Message> decode(const nlmsghdr& header);
 /// NLMSG_ERROR and NLMSG_DONE.
 std::optional<Answer> decode_answer(const nlmsghdr& header);
+/// RTM_NEWLINK with IFLA_AF_SPEC, as it answers a question about one device.
+std::optional<LinkSettings> decode_settings(const nlmsghdr& header);
 /// RTM_NEWSTATS with IFLA_STATS_LINK_64.
 std::optional<LinkCounters> decode_counters(const nlmsghdr& header);
 

@@ -6,6 +6,7 @@
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
@@ -37,6 +38,15 @@ void put(const RequestMessage& message, int type, const T& value) {
     if (nla_put(message.get(), type, sizeof(value), &value) < 0) throw std::bad_alloc();
 }
 
+/// Puts what `fill` puts into a nest.
+template <typename Fill>
+void put_nest(const RequestMessage& message, int type, Fill fill) {
+    nlattr* nest = nla_nest_start(message.get(), type);
+    if (nest == nullptr) throw std::bad_alloc();
+    fill();
+    nla_nest_end(message.get(), nest);
+}
+
 RequestMessage address_request(int type, int flags, int ifindex, const Ipv4Network& network) {
     ifaddrmsg info{};
     info.ifa_family = AF_INET;
@@ -59,6 +69,14 @@ RequestMessage power_request(int ifindex, bool up) {
     return make(RTM_NEWLINK, NLM_F_ACK, info);
 }
 
+RequestMessage mtu_request(int ifindex, std::uint32_t mtu) {
+    ifinfomsg info{};
+    info.ifi_index = ifindex;
+    auto message = make(RTM_NEWLINK, NLM_F_ACK, info);
+    put(message, IFLA_MTU, mtu);
+    return message;
+}
+
 RequestMessage assign_request(int ifindex, const AddressAssignment& address) {
     auto message =
         address_request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, ifindex, address.network);
@@ -71,6 +89,33 @@ RequestMessage assign_request(int ifindex, const AddressAssignment& address) {
 
 RequestMessage withdraw_request(int ifindex, const Ipv4Network& network) {
     return address_request(RTM_DELADDR, 0, ifindex, network);
+}
+
+RequestMessage settings_request(int ifindex) {
+    ifinfomsg info{};
+    info.ifi_index = ifindex;
+    auto message = make(RTM_GETLINK, 0, info);
+    put(message, IFLA_EXT_MASK, std::uint32_t{RTEXT_FILTER_SKIP_STATS});
+    return message;
+}
+
+RequestMessage configure_request(int ifindex, const LinkSettings& settings) {
+    ifinfomsg info{};
+    info.ifi_index = ifindex;
+    auto message = make(RTM_NEWLINK, NLM_F_ACK, info);
+    put_nest(message, IFLA_AF_SPEC, [&] {
+        put_nest(message, AF_INET, [&] {
+            put_nest(message, IFLA_INET_CONF, [&] {
+                put(message, IPV4_DEVCONF_ARP_IGNORE, settings.arp_ignore);
+                put(message, IPV4_DEVCONF_ARP_ANNOUNCE, settings.arp_announce);
+                put(message, IPV4_DEVCONF_RP_FILTER, settings.rp_filter);
+            });
+        });
+        if (!settings.ipv6) return;
+        put_nest(message, AF_INET6,
+                 [&] { put(message, IFLA_INET6_ADDR_GEN_MODE, settings.ipv6->generation); });
+    });
+    return message;
 }
 
 RequestMessage counters_request(int ifindex) {

@@ -12,9 +12,14 @@
 namespace impnetd::netlink {
 
 RequestMessage power_request(int ifindex, bool up);
+RequestMessage mtu_request(int ifindex, std::uint32_t mtu);
 /// Adds the address, or renews its lifetime.
 RequestMessage assign_request(int ifindex, const AddressAssignment& address);
 RequestMessage withdraw_request(int ifindex, const Ipv4Network& network);
+
+RequestMessage settings_request(int ifindex);
+/// All but the switch that turns IPv6 off: there is no message for that.
+RequestMessage configure_request(int ifindex, const LinkSettings& settings);
 
 RequestMessage counters_request(int ifindex);
 

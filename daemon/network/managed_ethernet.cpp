@@ -11,19 +11,21 @@ namespace impnetd {
 using namespace ethernet;
 
 ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links,
-                                 const MakeLeasePort& make_lease_port, Timing timing,
-                                 std::string hostname, const InterfaceRecord* before)
+                                 const Ports& ports, Settings settings,
+                                 const InterfaceRecord* before)
     : interface_(interface),
       links_(links),
-      timing_(timing),
-      hostname_(std::move(hostname)),
+      settings_(std::move(settings)),
       deadline_(loop, [this] { feed(DeadlinePassed{}); }),
-      lease_port_(make_lease_port(*this)) {
+      lease_port_(ports.lease(*this)),
+      conflict_port_(ports.conflict(*this)) {
     machine_.enabled = interface_.enabled();
     machine_.stored = interface_.stored().static_network(interface_.nii());
     if (before == nullptr) return;
     lease_ = before->lease;
     proxy_ = before->proxy;
+    found_ = before->found;
+    found_mtu_ = before->found_mtu;
     machine_.state = before->state;
     machine_.wanted = true;
     machine_.leased = lease_.has_value();
@@ -31,6 +33,7 @@ ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& lin
     machine_.static_network = before->static_network;
     machine_.address = before->address;
     address_seen_ = machine_.address.has_value();
+    if (machine_.address) placed_.push_back(machine_.address->network);
     if (before->link.ifindex != 0) {
         link_ = before->link;
         machine_.present = true;
@@ -45,6 +48,8 @@ void ManagedEthernet::describe(InterfaceRecord& record) const {
     if (machine_.leased) record.lease = lease_;
     record.static_network = machine_.static_network;
     record.proxy = proxy_;
+    record.found = found_;
+    record.found_mtu = found_mtu_;
 }
 
 // --- What happens -------------------------------------------------------------------------------
@@ -58,6 +63,7 @@ void ManagedEthernet::opened(const Nic& nic) {
 
 void ManagedEthernet::closed() {
     feed(Unwanted{});
+    notice_others();
 }
 
 void ManagedEthernet::link_changed(const Link& link) {
@@ -81,21 +87,52 @@ void ManagedEthernet::link_changed(const Link& link) {
 
 void ManagedEthernet::link_removed() {
     link_.reset();
+    found_.reset();
+    found_mtu_.reset();
+    placed_.clear();
+    contended_ = false;
     taking_over_ = false;
     address_seen_ = false;
     feed(DeviceRemoved{});
 }
 
 void ManagedEthernet::addresses_changed() {
+    notice_others();
     if (!machine_.address) return;
     const auto addresses = links_.addresses(ifindex());
     const bool there = std::any_of(addresses.begin(), addresses.end(), [&](const auto& address) {
         return address.network == machine_.address->network;
     });
-    if (there)
+    if (there) {
         address_seen_ = true;
-    else if (std::exchange(address_seen_, false))
+    } else if (std::exchange(address_seen_, false)) {
+        std::erase(placed_, machine_.address->network);
         feed(AddressGone{});
+    }
+}
+
+/// Does another program configure the device? Told once, and left alone.
+void ManagedEthernet::notice_others() {
+    std::string foreign;
+    if (machine_.wanted && link_) {
+        const auto addresses = links_.addresses(ifindex());
+        const auto stranger = std::find_if(
+            addresses.begin(), addresses.end(),
+            [this](const LinkAddress& address) { return !is_placed(address.network); });
+        if (stranger != addresses.end())
+            foreign = "the address " + stranger->network.text();
+        else if (const auto gateway = links_.gateway(ifindex()))
+            foreign = "a default route via " + gateway->text();
+    }
+    const bool before = std::exchange(contended_, !foreign.empty());
+    if (!contended_ || before) return;
+    log::warning("interface_contended", {{"interface", interface_.nii().text()},
+                                         {"device", link_->name},
+                                         {"reason", "another program gave it " + foreign}});
+}
+
+bool ManagedEthernet::is_placed(const Ipv4Network& network) const {
+    return std::find(placed_.begin(), placed_.end(), network) != placed_.end();
 }
 
 void ManagedEthernet::woken_up() {
@@ -107,6 +144,7 @@ void ManagedEthernet::stored_changed() {
 }
 
 void ManagedEthernet::lease_obtained(const Lease& lease) {
+    if (!lease_ || lease_->routes != lease.routes) note_routes(lease.routes);
     lease_ = lease;
     log::info("lease", {{"interface", interface_.nii().text()},
                         {"address", lease.network.text()},
@@ -126,6 +164,23 @@ void ManagedEthernet::lease_refused(const std::string& reason) {
     feed(LeaseRefused{reason});
 }
 
+void ManagedEthernet::address_claimed(const MacAddress& by, bool probing) {
+    // Another device of this host on the same LAN: left to itself, the kernel answers there, too.
+    const auto links = links_.links();
+    if (std::any_of(links.begin(), links.end(), [&](const Link& link) { return link.mac == by; }))
+        return;
+    log::warning("address_conflict",
+                 {{"interface", interface_.nii().text()},
+                  {"address", machine_.address ? machine_.address->network.address.text() : ""},
+                  {"mac", by.text()}});
+    const std::chrono::microseconds now(monotonic_usec());
+    feed(AddressConflict{by, probing, std::chrono::duration_cast<Milliseconds>(now)});
+}
+
+void ManagedEthernet::address_proven() {
+    feed(AddressProven{});
+}
+
 // --- What is done about it -----------------------------------------------------------------------
 
 void ManagedEthernet::feed(Event event) {
@@ -135,7 +190,7 @@ void ManagedEthernet::feed(Event event) {
     const std::unique_ptr<bool, void (*)(bool*)> done(&stepping_,
                                                       [](bool* flag) { *flag = false; });
     while (!events_.empty()) {
-        auto [machine, actions] = step(machine_, events_.front(), timing_);
+        auto [machine, actions] = step(machine_, events_.front(), settings_.timing);
         events_.pop_front();
         machine_ = std::move(machine);
         for (const auto& action : actions)
@@ -152,11 +207,66 @@ void ManagedEthernet::perform(const Enter& action) {
 
 void ManagedEthernet::perform(const Power& action) {
     const int epoch = ++*epoch_;
+    if (action.up) {
+        claim_device();
+        notice_others();
+    }
     links_.set_up(ifindex(), action.up,
                   [this, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
                       const auto now = alive.lock();
                       if (now && *now == epoch && !result) feed(Fault{result.error().message});
                   });
+    if (!action.up) release_device();
+}
+
+/// Before it is powered, so that it never has what it shall not have; and each time, for another
+/// program may have changed it meanwhile.
+void ManagedEthernet::claim_device() {
+    const auto now = links_.settings(ifindex());
+    if (!now) return;
+    if (!found_) found_ = now;
+    const auto wanted = managed_settings(*now, !settings_.kernel_ipv6);
+    if (wanted != *now) configure(wanted);
+}
+
+/// It is as we found it again. After the power, so that IPv6 does not come up for a moment.
+void ManagedEthernet::release_device() {
+    if (const auto found = std::exchange(found_, std::nullopt)) configure(*found);
+}
+
+/// The server's as long as its lease is on the device, and else the one that it was found with.
+void ManagedEthernet::settle_mtu(std::optional<std::uint16_t> offered) {
+    if (!link_) return;
+    if (offered && link_->max_mtu != 0 && *offered > link_->max_mtu) offered.reset();
+    if (!offered && !found_mtu_) return;
+    if (!found_mtu_) found_mtu_ = link_->mtu;
+    const auto mtu = offered ? *offered : *found_mtu_;
+    links_.set_mtu(ifindex(), mtu, [name = interface_.nii().text()](const Result<>& result) {
+        if (!result)
+            log::warning("configure_failed",
+                         {{"interface", name}, {"reason", result.error().message}});
+    });
+    if (!offered) found_mtu_.reset();
+    // Below 1280 the kernel has no IPv6 on a device (RFC 8200, 5), and above it makes it anew.
+    if (found_) claim_device();
+}
+
+/// There is no default route yet, nor any other: a server's wish is written down.
+void ManagedEthernet::note_routes(const std::vector<StaticRoute>& routes) const {
+    std::string text;
+    for (const auto& route : routes)
+        text +=
+            (text.empty() ? "" : ", ") + route.destination.text() + " via " + route.gateway.text();
+    if (text.empty()) return;
+    log::info("lease_routes", {{"interface", interface_.nii().text()}, {"routes", text}});
+}
+
+void ManagedEthernet::configure(const LinkSettings& settings) {
+    links_.configure(ifindex(), settings, [name = interface_.nii().text()](const Result<>& result) {
+        if (!result)
+            log::warning("configure_failed",
+                         {{"interface", name}, {"reason", result.error().message}});
+    });
 }
 
 void ManagedEthernet::perform(const SetDeadline& action) {
@@ -167,8 +277,10 @@ void ManagedEthernet::perform(const ClearDeadline&) {
     deadline_.stop();
 }
 
-void ManagedEthernet::perform(const StartLease&) {
-    lease_port_->start(lease_request());
+void ManagedEthernet::perform(const StartLease& action) {
+    auto request = lease_request();
+    request.verify = action.verify;
+    lease_port_->start(request);
 }
 
 void ManagedEthernet::perform(const RenewLease&) {
@@ -181,6 +293,8 @@ void ManagedEthernet::perform(const StopLease&) {
 
 void ManagedEthernet::perform(const Assign& action) {
     const int epoch = ++*epoch_;
+    settle_mtu(machine_.static_network || !lease_ ? std::nullopt : lease_->mtu);
+    if (!is_placed(action.address.network)) placed_.push_back(action.address.network);
     links_.assign(ifindex(), action.address,
                   [this, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
                       const auto now = alive.lock();
@@ -192,14 +306,32 @@ void ManagedEthernet::perform(const Assign& action) {
                   });
 }
 
+void ManagedEthernet::perform(const WatchAddress& action) {
+    conflict_port_->watch({ifindex(), link_->mac, action.address, action.probe});
+}
+
+void ManagedEthernet::perform(const DefendAddress&) {
+    conflict_port_->announce();
+}
+
+void ManagedEthernet::perform(const UnwatchAddress&) {
+    conflict_port_->stop();
+}
+
 void ManagedEthernet::perform(const Withdraw& action) {
     address_seen_ = false;
-    links_.withdraw(ifindex(), action.network,
-                    [name = interface_.nii().text()](const Result<>& result) {
-                        if (!result)
-                            log::warning("withdraw_failed",
-                                         {{"interface", name}, {"reason", result.error().message}});
-                    });
+    settle_mtu(std::nullopt);
+    links_.withdraw(
+        ifindex(), action.network,
+        [this, network = action.network, alive = std::weak_ptr(epoch_)](const Result<>& result) {
+            if (alive.expired()) return;
+            if (!result)
+                log::warning("withdraw_failed", {{"interface", interface_.nii().text()},
+                                                 {"reason", result.error().message}});
+            // Not if it has been put there again meanwhile.
+            if (!machine_.address || machine_.address->network != network)
+                std::erase(placed_, network);
+        });
 }
 
 void ManagedEthernet::perform(const ForgetNic&) {
@@ -212,7 +344,7 @@ LeaseRequest ManagedEthernet::lease_request() const {
     request.device = link_->name;
     request.ifindex = link_->ifindex;
     request.mac = link_->mac;
-    request.hostname = hostname_;
+    request.hostname = settings_.hostname;
     if (lease_) request.previous = lease_->network.address;
     return request;
 }

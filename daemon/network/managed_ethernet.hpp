@@ -9,7 +9,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "core/conflict.hpp"
 #include "core/ethernet.hpp"
 #include "core/lease.hpp"
 #include "core/link.hpp"
@@ -18,14 +20,24 @@
 
 namespace impnetd {
 
-class ManagedEthernet final : public Control, private LeasePort::Observer {
+class ManagedEthernet final : public Control,
+                              private LeasePort::Observer,
+                              private ConflictPort::Observer {
   public:
-    using MakeLeasePort = std::function<std::unique_ptr<LeasePort>(LeasePort::Observer&)>;
+    /// What makes its ports.
+    struct Ports {
+        std::function<std::unique_ptr<LeasePort>(LeasePort::Observer&)> lease;
+        std::function<std::unique_ptr<ConflictPort>(ConflictPort::Observer&)> conflict;
+    };
+    struct Settings {
+        ethernet::Timing timing;
+        std::string hostname;  ///< for the DHCP server; empty: not told
+        bool kernel_ipv6 = false;
+    };
 
     /// `before`: how the process before us left it; nothing if it was not in use.
-    ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links,
-                    const MakeLeasePort& make_lease_port, ethernet::Timing timing,
-                    std::string hostname, const InterfaceRecord* before);
+    ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links, const Ports& ports,
+                    Settings settings, const InterfaceRecord* before);
 
     void describe(InterfaceRecord& record) const override;
     void opened(const Nic& nic) override;
@@ -40,6 +52,8 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
     void lease_obtained(const Lease& lease) override;
     void lease_lost(const std::string& reason) override;
     void lease_refused(const std::string& reason) override;
+    void address_claimed(const MacAddress& by, bool probing) override;
+    void address_proven() override;
 
     void feed(ethernet::Event event);
     void perform(const ethernet::Enter& action);
@@ -50,27 +64,41 @@ class ManagedEthernet final : public Control, private LeasePort::Observer {
     void perform(const ethernet::RenewLease& action);
     void perform(const ethernet::StopLease& action);
     void perform(const ethernet::Assign& action);
+    void perform(const ethernet::WatchAddress& action);
+    void perform(const ethernet::DefendAddress& action);
+    void perform(const ethernet::UnwatchAddress& action);
     void perform(const ethernet::Withdraw& action);
     void perform(const ethernet::ForgetNic& action);
 
+    void notice_others();
+    bool is_placed(const Ipv4Network& network) const;
+    void claim_device();
+    void release_device();
+    void configure(const LinkSettings& settings);
+    void settle_mtu(std::optional<std::uint16_t> offered);
+    void note_routes(const std::vector<StaticRoute>& routes) const;
     LeaseRequest lease_request() const;
     int ifindex() const;
     std::optional<IpTable> table() const;
 
     Interface& interface_;
     LinkPort& links_;
-    ethernet::Timing timing_;
-    std::string hostname_;
+    Settings settings_;
     ethernet::Machine machine_;
     std::deque<ethernet::Event> events_;  // an action may bring the next event before it returns
     bool stepping_ = false;
     Timer deadline_;
     std::unique_ptr<LeasePort> lease_port_;
+    std::unique_ptr<ConflictPort> conflict_port_;
     std::optional<Link> link_;
     std::optional<Lease> lease_;
-    std::optional<ProxyConfig> proxy_;  // of this attempt
-    bool taking_over_ = false;          // until the kernel has said how the device is now
-    bool address_seen_ = false;         // the kernel's list has shown the address we assigned
+    std::optional<ProxyConfig> proxy_;        // of this attempt
+    std::optional<LinkSettings> found_;       // how the device was before we changed it
+    std::optional<std::uint32_t> found_mtu_;  // the same of its MTU, if a lease has another
+    bool taking_over_ = false;                // until the kernel has said how the device is now
+    std::vector<Ipv4Network> placed_;         // by us, and perhaps still in the kernel's list
+    bool contended_ = false;     // something that is not ours is on the device, and was told
+    bool address_seen_ = false;  // the kernel's list has shown the address we assigned
     // Answers of the kernel to requests that something newer has overtaken are not ours any more.
     std::shared_ptr<int> epoch_ = std::make_shared<int>(0);
 };

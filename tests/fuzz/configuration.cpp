@@ -103,6 +103,8 @@ std::string written(const Configuration& config) {
         if (rule.mac) out << "mac = " << in_quotes(rule.mac->text()) << '\n';
         if (rule.path) out << "path = " << in_quotes(*rule.path) << '\n';
         out << "managed = " << rule.managed << "\nalways-on = " << rule.always_on << '\n';
+        out << "on-stop = " << (rule.down_on_stop ? "\"down\"" : "\"keep\"") << '\n';
+        out << "ipv6 = " << (rule.kernel_ipv6 ? "\"kernel\"" : "\"off\"") << '\n';
     }
     const auto seconds = [](std::chrono::milliseconds time) {
         return static_cast<double>(time.count()) / 1000;

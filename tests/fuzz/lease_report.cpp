@@ -49,6 +49,11 @@ void check_lease(const Lease& lease) {
     demand(!lease.server || is_host(*lease.server), "the server is a host");
     demand(lease.dns.size() <= 2, "there are at most two DNS servers");
     demand(std::all_of(lease.dns.begin(), lease.dns.end(), is_host), "DNS servers are hosts");
+    demand(!lease.mtu || *lease.mtu >= 576, "an MTU is one that every host takes");
+    demand(lease.routes.size() <= Lease::most_routes, "routes are as many as fit into a message");
+    demand(std::all_of(lease.routes.begin(), lease.routes.end(),
+                       [](const auto& route) { return route.destination.prefix <= 32; }),
+           "a route has a prefix");
     demand(lease.seconds >= 30, "a lease lasts as long as udhcpc holds it");
 }
 
@@ -83,6 +88,12 @@ std::string report_of(const LeaseEvent& event) {
             std::string dns;
             for (const auto address : lease.dns) dns += (dns.empty() ? "" : " ") + address.text();
             variable("dns", dns);
+            if (lease.mtu) variable("mtu", std::to_string(*lease.mtu));
+            std::string routes;
+            for (const auto& route : lease.routes)
+                routes += (routes.empty() ? "" : " ") + route.destination.text() + " " +
+                          route.gateway.text();
+            variable("staticroutes", routes);
             variable("lease", std::to_string(lease.seconds));
             break;
         }

@@ -73,6 +73,9 @@ void netlink_message(Bytes input) {
         const auto answer = netlink::decode_answer(header);
         demand(answer == netlink::decode_answer(*in_place), "an answer means the same by itself");
         if (answer) demand(answer->error >= 0, "an answer is an errno, or 0");
+        const auto settings = netlink::decode_settings(header);
+        demand(settings == netlink::decode_settings(*in_place),
+               "settings mean the same by themselves");
         const auto counters = netlink::decode_counters(header);
         if (counters) demand(copy.size() >= sizeof(*counters), "each counter was in the message");
     }

@@ -22,6 +22,8 @@ void configuration(Bytes input);
 void policy(Bytes input);
 /// A record of impnet-lease-report, full of what some DHCP server said.
 void lease_report(Bytes input);
+/// An ARP message of whoever is on the LAN.
+void arp(Bytes input);
 /// A datagram of rtnetlink messages.
 void netlink_message(Bytes input);
 /// Any sequence of decoded rtnetlink messages, as netlink_model.cpp reads it.

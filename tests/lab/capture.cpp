@@ -186,6 +186,7 @@ const std::vector<NetlinkCapture::Change>& NetlinkCapture::changes() {
             } else if (header->nlmsg_type == RTM_NEWADDR || header->nlmsg_type == RTM_DELADDR) {
                 const auto* address = static_cast<const ifaddrmsg*>(NLMSG_DATA(header));
                 change.ifindex = static_cast<std::int32_t>(address->ifa_index);
+                change.family = address->ifa_family;
             }
             changes_.push_back(change);
         }

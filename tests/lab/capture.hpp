@@ -60,6 +60,7 @@ class NetlinkCapture {
         std::uint32_t requester = 0;  ///< netlink port of who asked for it; 0: the kernel by itself
         std::int32_t ifindex = 0;     ///< of link, address and neighbour messages
         std::uint32_t flags = 0;      ///< interface flags of link messages
+        std::uint8_t family = 0;      ///< of address messages
         std::string text() const;
     };
 

@@ -196,7 +196,7 @@ TEST_CASE("The DHCP client says who it is, the same each time, and what it had",
     CHECK(discover.options[StrangeServer::host_name] == "lab-host");
     CHECK(discover.options[StrangeServer::requested_address] ==
           StrangeServer::octets("10.77.1.42"));
-    CHECK(discover.options[StrangeServer::parameter_list] == "\x01\x03\x06");
+    CHECK(discover.options[StrangeServer::parameter_list] == "\x01\x03\x06\x1a\x79");
     CHECK(server.seen[1].options[StrangeServer::client_identifier] == identifier);
 }
 

@@ -175,6 +175,8 @@ TEST_CASE("A lease with odd facts is taken without them", "[lying]") {
         return [number](Lease& lease) { lease.seconds = number; };
     };
     const auto nothing = [](Lease&) {};
+    constexpr std::uint8_t mtu_option = 26;
+    constexpr std::uint8_t routes_option = 121;
     std::string many;
     for (std::uint32_t i = 1; i <= 63; ++i) many += Server::octets(0x0a4d0300 + i);
     Scene scene;
@@ -183,6 +185,15 @@ TEST_CASE("A lease with odd facts is taken without them", "[lying]") {
              Lie{"/32", set(Server::subnet_mask, Server::octets("255.255.255.255")), mask(32)},
              Lie{"no mask", [](Server& server) { server.options.erase(Server::subnet_mask); },
                  mask(8)},
+             Lie{"an MTU that no host takes", set(mtu_option, std::string("\0\x44", 2)), nothing},
+             Lie{"an MTU of nothing", set(mtu_option, std::string("\0\0", 2)), nothing},
+             Lie{"half an MTU", set(mtu_option, "\5"), nothing},
+             Lie{"the largest MTU", set(mtu_option, "\xff\xff"),
+                 [](Lease& lease) { lease.mtu = 65535; }},
+             Lie{"a route without an end", set(routes_option, std::string("\x20\x0a\0\0", 4)),
+                 nothing},
+             Lie{"a route to more than one host",
+                 set(routes_option, std::string("\x21\x0a\0\0\1\x0a\x4d\1\1", 9)), nothing},
              Lie{"a public address", [](Server& server) { server.offers = "8.8.8.8"; },
                  [](Lease& lease) {
                      lease.network.address = Ipv4(8, 8, 8, 8);

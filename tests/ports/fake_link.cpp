@@ -51,8 +51,22 @@ std::uint32_t FakeLinks::speed(int ifindex) const {
     return at == devices_.end() ? 0 : at->second.speed;
 }
 
+std::optional<LinkSettings> FakeLinks::settings(int ifindex) const {
+    const auto at = devices_.find(ifindex);
+    return at == devices_.end() ? std::nullopt : std::optional(at->second.settings);
+}
+
 void FakeLinks::set_up(int ifindex, bool up, Done done) {
     ask({.kind = Request::Kind::set_up, .ifindex = ifindex, .up = up}, std::move(done));
+}
+
+void FakeLinks::set_mtu(int ifindex, std::uint32_t mtu, Done done) {
+    ask({.kind = Request::Kind::set_mtu, .ifindex = ifindex, .mtu = mtu}, std::move(done));
+}
+
+void FakeLinks::configure(int ifindex, const LinkSettings& settings, Done done) {
+    ask({.kind = Request::Kind::configure, .ifindex = ifindex, .settings = settings},
+        std::move(done));
 }
 
 void FakeLinks::assign(int ifindex, const AddressAssignment& address, Done done) {
@@ -81,6 +95,8 @@ int FakeLinks::add(const std::string& name, const std::string& path) {
     link.ethernet = true;
     link.carrier = true;
     link.path = path;
+    link.mtu = 1500;
+    link.max_mtu = 65535;
     add(link);
     return link.ifindex;
 }
@@ -163,6 +179,10 @@ void FakeLinks::set_counters(int ifindex, const LinkCounters& counters) {
 
 void FakeLinks::set_speed(int ifindex, std::uint32_t speed) {
     device(ifindex).speed = speed;
+}
+
+void FakeLinks::set_settings(int ifindex, const LinkSettings& settings) {
+    device(ifindex).settings = settings;
 }
 
 FakeLinks::Device& FakeLinks::device(int ifindex) {
@@ -265,6 +285,24 @@ Result<> FakeLinks::carry_out(const Request& request) {
         case Request::Kind::set_up:
             if (!there) return gone(request.ifindex);
             power(request.ifindex, request.up);
+            break;
+        case Request::Kind::set_mtu: {
+            if (!there) return gone(request.ifindex);
+            auto& link = device(request.ifindex).link;
+            if (request.mtu > link.max_mtu)
+                return impnetd::fail(ErrorCode::failed, link.name + ": mtu greater than maximum");
+            if (link.mtu == request.mtu) break;
+            link.mtu = request.mtu;
+            notify_link(device(request.ifindex));
+            break;
+        }
+        case Request::Kind::configure:
+            if (!there) return gone(request.ifindex);
+            {
+                auto settings = request.settings;
+                if (!settings.ipv6) settings.ipv6 = device(request.ifindex).settings.ipv6;
+                set_settings(request.ifindex, settings);
+            }
             break;
         case Request::Kind::assign:
             if (!there) return gone(request.ifindex);

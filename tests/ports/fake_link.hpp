@@ -38,8 +38,11 @@ class FakeLinks final : public impnetd::LinkPort {
     std::optional<impnetd::Ipv4> gateway(int ifindex) const override;
     impnetd::LinkCounters counters(int ifindex) const override;
     std::uint32_t speed(int ifindex) const override;
+    std::optional<impnetd::LinkSettings> settings(int ifindex) const override;
 
     void set_up(int ifindex, bool up, Done done) override;
+    void set_mtu(int ifindex, std::uint32_t mtu, Done done) override;
+    void configure(int ifindex, const impnetd::LinkSettings& settings, Done done) override;
     void assign(int ifindex, const impnetd::AddressAssignment& address, Done done) override;
     void withdraw(int ifindex, const impnetd::Ipv4Network& network, Done done) override;
 
@@ -63,6 +66,8 @@ class FakeLinks final : public impnetd::LinkPort {
                      std::optional<impnetd::Ipv4> broadcast = std::nullopt);
     /// Somebody takes it away, or its lifetime is over.
     void remove_address(int ifindex, const impnetd::Ipv4Network& network);
+    /// Somebody else changes how the kernel treats it.
+    void set_settings(int ifindex, const impnetd::LinkSettings& settings);
     /// The default route through it; nothing: none. It goes with the power and the last address.
     void set_gateway(int ifindex, std::optional<impnetd::Ipv4> gateway);
     void set_counters(int ifindex, const impnetd::LinkCounters& counters);
@@ -71,12 +76,14 @@ class FakeLinks final : public impnetd::LinkPort {
     // --- The requests
 
     struct Request {
-        enum class Kind : std::uint8_t { set_up, assign, withdraw };
+        enum class Kind : std::uint8_t { set_up, set_mtu, configure, assign, withdraw };
 
         Kind kind = Kind::set_up;
         int ifindex = 0;
         bool up = false;                       ///< set_up
         impnetd::AddressAssignment address{};  ///< assign; withdraw: its network
+        impnetd::LinkSettings settings{};      ///< configure
+        std::uint32_t mtu = 0;                 ///< set_mtu
 
         friend bool operator==(const Request&, const Request&) = default;
     };
@@ -102,6 +109,7 @@ class FakeLinks final : public impnetd::LinkPort {
         std::optional<impnetd::Ipv4> gateway;
         impnetd::LinkCounters counters;
         std::uint32_t speed = 0;
+        impnetd::LinkSettings settings{.ipv6 = impnetd::LinkSettings::Ipv6{}};
     };
     struct Pending {
         Request request;

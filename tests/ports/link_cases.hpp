@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -29,6 +30,7 @@ using impnetd::Ipv4Network;
 using impnetd::Link;
 using impnetd::LinkAddress;
 using impnetd::LinkPort;
+using impnetd::LinkSettings;
 using impnetd::Result;
 
 /// What a port told, in order, each with what its view said at that moment.
@@ -126,6 +128,16 @@ inline Result<> answered(LinkScene& scene, Reply& reply) {
 inline Result<> set_up(LinkScene& scene, int ifindex, bool up = true) {
     Reply reply;
     scene.port().set_up(ifindex, up, reply.done());
+    return answered(scene, reply);
+}
+inline Result<> set_mtu(LinkScene& scene, int ifindex, std::uint32_t mtu) {
+    Reply reply;
+    scene.port().set_mtu(ifindex, mtu, reply.done());
+    return answered(scene, reply);
+}
+inline Result<> configure(LinkScene& scene, int ifindex, const LinkSettings& settings) {
+    Reply reply;
+    scene.port().configure(ifindex, settings, reply.done());
     return answered(scene, reply);
 }
 inline Result<> assign(LinkScene& scene, int ifindex, const AddressAssignment& address) {
@@ -380,6 +392,51 @@ inline void request_cases(OneDevice& device) {
         expect(scene, {"lan0: on, carrier"});
     }
 
+    SECTION("settings are as they were configured, and of one device alone") {
+        const int lan1 = scene.add("lan1");
+        expect(scene, {"lan1: off"});
+        const auto found = port.settings(lan0);
+        REQUIRE(found);
+        REQUIRE(found->ipv6);
+        const auto others = port.settings(lan1);
+        for (const auto& settings : {LinkSettings{.ipv6 = LinkSettings::Ipv6{true, 1},
+                                    .arp_ignore = 1,
+                                    .arp_announce = 2,
+                                    .rp_filter = 2},
+                                     LinkSettings{.ipv6 = LinkSettings::Ipv6{false, 0},
+                                     .arp_ignore = 2,
+                                     .arp_announce = 1,
+                                     .rp_filter = 1},
+                                     *found}) {
+            CHECK(configure(scene, lan0, settings));
+            CHECK(port.settings(lan0) == settings);
+        }
+        CHECK(port.settings(lan1) == others);
+        expect(scene, {});
+    }
+
+    SECTION("the MTU is as it was set, within what the device takes") {
+        const auto before = *port.link(lan0);
+        CHECK(before.mtu == 1500);
+        REQUIRE(before.max_mtu > 1500);
+        CHECK(set_mtu(scene, lan0, 576));
+        CHECK(port.link(lan0)->mtu == 576);
+        CHECK(set_mtu(scene, lan0, 576));
+        CHECK_FALSE(set_mtu(scene, lan0, before.max_mtu + 1));
+        CHECK(port.link(lan0)->mtu == 576);
+        CHECK(set_mtu(scene, lan0, 1500));
+        CHECK(port.link(lan0) == before);
+    }
+
+    SECTION("settings without IPv6 leave it as it is") {
+        auto settings = *port.settings(lan0);
+        const auto ipv6 = std::exchange(settings.ipv6, std::nullopt);
+        settings.arp_ignore = 1;
+        CHECK(configure(scene, lan0, settings));
+        settings.ipv6 = ipv6;
+        CHECK(port.settings(lan0) == settings);
+    }
+
     SECTION("what is asked of a device that is gone fails, taking an address from it does not") {
         scene.remove(lan0);
         expect(scene, {"lan0: removed"});
@@ -391,6 +448,10 @@ inline void request_cases(OneDevice& device) {
         REQUIRE_FALSE(assigned);
         CHECK(assigned.error().code == ErrorCode::unavailable);
         CHECK(withdraw(scene, lan0, home));
+        CHECK_FALSE(port.settings(lan0));
+        const auto configured = configure(scene, lan0, {});
+        REQUIRE_FALSE(configured);
+        CHECK(configured.error().code == ErrorCode::unavailable);
         CHECK(port.counters(lan0).tx_packets == 0);
         CHECK(port.speed(lan0) == 0);
     }

@@ -80,6 +80,7 @@ TEST_CASE("every key of a configuration is taken over") {
     eth0.managed = true;
     eth0.always_on = true;
     eth0.down_on_stop = true;
+    eth0.kernel_ipv6 = true;
     InterfaceRule eth1;
     eth1.nii.number = 1;
     eth1.mac = MacAddress{{0x52, 0x54, 0x00, 0xab, 0xcd, 0xef}};
@@ -219,8 +220,6 @@ TEST_CASE("what this version does not have is refused as such") {
     CHECK(not_yet("[interfaces.cell1]\nmanaged = true") == "f:1: interfaces.cell1" + later);
     CHECK(not_yet("timeouts.attempt-cellular = 120") == "f:1: timeouts.attempt-cellular" + later);
     CHECK(not_yet("uplink.server = \"https://example.com\"") == "f:1: uplink.server" + later);
-    CHECK(not_yet("interfaces.eth0.ipv6 = \"off\"") ==
-          "f:1: interfaces.eth0.ipv6: \"off\" is not supported yet by this version");
 }
 
 TEST_CASE("a choice outside its list is refused") {
@@ -228,6 +227,7 @@ TEST_CASE("a choice outside its list is refused") {
           "f:1: datapath.path: not \"auto\", \"kernel\" or \"relay\"");
     CHECK(refusal("interfaces.eth0.ipv6 = \"\"") ==
           "f:1: interfaces.eth0.ipv6: neither \"off\" nor \"kernel\"");
+    CHECK_FALSE(accept("interfaces.eth0.ipv6 = \"off\"").interfaces.at(0).kernel_ipv6);
     using Choice = impnetd::Configuration::PathChoice;
     CHECK(accept("").datapath.path == Choice::automatic);
     CHECK(accept("datapath.path = \"auto\"").datapath.path == Choice::automatic);

@@ -51,6 +51,10 @@ TEST_CASE("what must hold of a lease report holds for the fuzzer's corpus", "[fu
     run_corpus("lease_report", fuzz::lease_report);
 }
 
+TEST_CASE("what must hold of ARP messages holds for the fuzzer's corpus", "[fuzz]") {
+    run_corpus("arp", fuzz::arp);
+}
+
 TEST_CASE("what must hold of netlink messages holds for the fuzzer's corpus", "[fuzz]") {
     run_corpus("netlink_message", fuzz::netlink_message);
 }

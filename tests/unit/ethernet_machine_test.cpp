@@ -73,6 +73,8 @@ struct Fed {
 
 using States = std::vector<int>;
 
+const MacAddress stranger = *MacAddress::parse("525400123456");
+
 Fed with_device(bool carrier) {
     Fed fed;
     fed.feed(DeviceAppeared{carrier});
@@ -117,6 +119,7 @@ TEST_CASE("a lease is put on the device before the interface is connected") {
     fed.feed(AddressAssigned{});
     CHECK(fed.states() == States{1});
     CHECK(fed.does(ClearDeadline{}));
+    CHECK(fed.does(WatchAddress{some_lease().network.address, true}));
 }
 
 TEST_CASE("a static address needs no 201") {
@@ -509,6 +512,96 @@ TEST_CASE("an address that goes without us is looked for again") {
     }
 }
 
+TEST_CASE("an address is watched for as long as the interface is connected") {
+    auto fed = connected();
+    fed.feed(LeaseObtained{some_lease()});
+    fed.feed(AddressAssigned{});
+    CHECK_FALSE(fed.does_any<WatchAddress>());
+    const auto end = GENERATE(as<Event>{}, CarrierChanged{false}, SetDown{}, DeviceRemoved{},
+                              LeaseLost{"lost"}, AddressGone{}, Fault{"fault"}, Unwanted{});
+    fed.feed(end);
+    CHECK(fed.does(UnwatchAddress{}));
+    fed.feed(AddressConflict{stranger, true, 1s});
+    CHECK(fed.actions.empty());
+}
+
+TEST_CASE("an address that was in use before the process is listened for, and not asked about") {
+    auto fed = connected();
+    fed.feed(TakenOver{});
+    CHECK(fed.actions == std::vector<Action>{WatchAddress{some_lease().network.address, false}});
+}
+
+TEST_CASE("a static address that another host has is a failed attempt") {
+    auto fed = with_device(true);
+    fed.feed(Wanted{some_static()});
+    fed.feed(AddressAssigned{});
+    fed.feed(AddressConflict{stranger, true, 1s});
+    CHECK(fed.states() == States{202});
+    CHECK(fed.last_reason() == "address conflict with 52:54:00:12:34:56");
+    CHECK(fed.does(Withdraw{some_static().network}));
+    CHECK(fed.does(SetDeadline{1s}));
+}
+
+TEST_CASE("a leased address that another host has is 1, 201, 1 with another lease") {
+    auto fed = connected();
+    fed.feed(AddressConflict{stranger, true, 1s});
+    CHECK(fed.states() == States{201});
+    CHECK(fed.last_reason() == "address conflict with 52:54:00:12:34:56");
+    CHECK(fed.does(StopLease{}));
+    CHECK(fed.does(Withdraw{some_lease().network}));
+    CHECK(fed.does(StartLease{true}));
+    CHECK(fed.does(SetDeadline{60s}));
+    fed.feed(LeaseObtained{some_lease()});
+    fed.feed(AddressAssigned{});
+    CHECK(fed.states() == States{1});
+
+    SECTION("which is like any other when nobody has it") {
+        fed.feed(AddressProven{});
+        CHECK(fed.actions.empty());
+        CHECK(fed.machine.conflicts == 0);
+        fed.feed(AddressConflict{stranger, true, 20s});
+        CHECK(fed.states() == States{201});
+    }
+    SECTION("if that has an owner too, there are pauses, and they grow") {
+        for (const auto pause : {1s, 2s, 4s, 8s, 15s, 15s}) {
+            fed.feed(AddressConflict{stranger, true, 2s});
+            CHECK(fed.states() == States{202});
+            CHECK(fed.does(SetDeadline{pause}));
+            fed.feed(DeadlinePassed{});
+            CHECK(fed.states() == States{0, 200, 201});
+            CHECK(fed.does(StartLease{true}));
+            fed.feed(LeaseObtained{some_lease()});
+            fed.feed(AddressAssigned{});
+            CHECK(fed.states() == States{1});
+        }
+    }
+}
+
+TEST_CASE("an address that was in use is defended, but not twice within 10 s") {
+    auto fed = connected();
+    fed.feed(AddressProven{});
+    fed.feed(AddressConflict{stranger, false, 100s});
+    CHECK(fed.actions == std::vector<Action>{DefendAddress{}});
+
+    SECTION("nor twice as fast") {
+        fed.feed(AddressConflict{stranger, false, 109999ms});
+        CHECK(fed.states() == States{201});
+    }
+    SECTION("but again after that") {
+        fed.feed(AddressConflict{stranger, false, 110s});
+        CHECK(fed.actions == std::vector<Action>{DefendAddress{}});
+    }
+    SECTION("and another address has a defence of its own") {
+        fed.feed(CarrierChanged{false});
+        fed.feed(CarrierChanged{true});
+        fed.feed(LeaseObtained{some_lease()});
+        fed.feed(AddressAssigned{});
+        fed.feed(AddressProven{});
+        fed.feed(AddressConflict{stranger, false, 101s});
+        CHECK(fed.actions == std::vector<Action>{DefendAddress{}});
+    }
+}
+
 TEST_CASE("no order of events connects an interface without carrier, device and address") {
     // Every sequence of five events out of these, from the beginning.
     const std::vector<Event> events{Wanted{},
@@ -522,6 +615,7 @@ TEST_CASE("no order of events connects an interface without carrier, device and 
                                     LeaseLost{"lost"},
                                     AddressAssigned{},
                                     AddressGone{},
+                                    AddressConflict{stranger, true, 1s},
                                     Fault{"fault"},
                                     SetDown{},
                                     Stored{false, std::nullopt},

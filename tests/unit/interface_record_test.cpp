@@ -23,7 +23,9 @@ InterfaceRecord full_record() {
                    .carrier = true,
                    .kind = "veth",
                    .path = "pci-0000:03:00.0",
-                   .carrier_losses = 12};
+                   .carrier_losses = 12,
+                   .mtu = 1400,
+                   .max_mtu = 9000};
     record.state = State::connected;
     record.reason = "address 10.0.0.9/24";
     record.address = AddressAssignment{{Ipv4(10, 0, 0, 9), 24}, Ipv4(10, 0, 0, 255), 3600};
@@ -32,12 +34,17 @@ InterfaceRecord full_record() {
                          .gateway = Ipv4(10, 0, 0, 1),
                          .server = Ipv4(10, 0, 0, 2),
                          .dns = {Ipv4(10, 0, 0, 3), Ipv4(9, 9, 9, 9)},
+                         .mtu = 1400,
+                         .routes = {{{Ipv4(10, 0, 0, 0), 8}, Ipv4(10, 0, 0, 1)}, {}},
                          .seconds = 3600,
                          .obtained_usec = 123'456'789};
     record.static_network =
         StaticConfig{{Ipv4(10, 0, 0, 8), 24}, Ipv4(10, 0, 0, 1), {Ipv4(10, 0, 0, 1)}};
     record.proxy = ProxyConfig{"http", "proxy.lan", 3128, "user", SecretText("word")};
     record.extended = true;
+    record.found = LinkSettings{
+        .ipv6 = LinkSettings::Ipv6{false, 3}, .arp_ignore = 8, .arp_announce = 1, .rp_filter = 2};
+    record.found_mtu = 1500;
     return record;
 }
 

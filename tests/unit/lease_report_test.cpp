@@ -65,6 +65,8 @@ Lease ordinary_lease() {
                  .gateway = Ipv4(192, 168, 7, 1),
                  .server = Ipv4(192, 168, 7, 1),
                  .dns = {Ipv4(192, 168, 7, 1), Ipv4(192, 168, 7, 2)},
+                 .mtu = {},
+                 .routes = {},
                  .seconds = 7200};
 }
 
@@ -239,4 +241,39 @@ TEST_CASE("Text of a server gets into messages as printable ASCII of bounded len
     CHECK(parsed(record("nak", {"message=" + std::string(255, 'x')})).message ==
           std::string(80, 'x'));
     CHECK(refusal_of(with("ip", std::string(1000, '\n'))).size() < 150);
+}
+
+TEST_CASE("An MTU is taken within limits, and one that makes no sense is left out", "[lease]") {
+    const auto mtu = [](const std::string& text) { return lease_of(with("mtu", text)).mtu; };
+    CHECK(mtu("1400") == 1400);
+    CHECK(mtu("576") == 576);
+    CHECK(mtu("65535") == 65535);
+    for (const auto* absurd : {"", "0", "1", "68", "575", "65536", "4294967295"}) {
+        INFO(absurd);
+        CHECK(lease_of(with("mtu", absurd)) == ordinary_lease());
+    }
+    for (const auto* strange : {"-1", "1400 ", "1400x", "4294967296"}) {
+        INFO(strange);
+        CHECK(refusal_of(with("mtu", strange)) ==
+              "MTU \"" + std::string(strange) + "\" is no number");
+    }
+}
+
+TEST_CASE("Static routes are read as they are", "[lease]") {
+    const auto routes = [](const std::string& text) {
+        return lease_of(with("staticroutes", text)).routes;
+    };
+    CHECK(routes("").empty());
+    CHECK(routes("10.0.0.0/8 192.168.7.254 0.0.0.0/0 192.168.7.1 8.8.8.8/32 0.0.0.0") ==
+          std::vector<StaticRoute>{{{Ipv4(10, 0, 0, 0), 8}, Ipv4(192, 168, 7, 254)},
+                                   {{Ipv4(), 0}, Ipv4(192, 168, 7, 1)},
+                                   {{Ipv4(8, 8, 8, 8), 32}, Ipv4()}});
+    for (const auto* strange : {"10.0.0.0/8", "10.0.0.0 10.0.0.1", "10.0.0.0/33 10.0.0.1",
+                                "10.0.0.0/ 10.0.0.1", "10.0.0/8 10.0.0.1", " ", "/8 10.0.0.1"}) {
+        INFO(strange);
+        CHECK(refusal_of(with("staticroutes", strange)).starts_with("static route \""));
+    }
+    std::string many;
+    for (std::size_t i = 0; i <= Lease::most_routes; ++i) many += "0.0.0.0/0 1.1.1.1 ";
+    CHECK(routes(many).size() == Lease::most_routes);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <optional>
 #include <random>
@@ -7,6 +8,8 @@
 #include <vector>
 
 #include <catch2/catch.hpp>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 
 #include "netlink/message.hpp"
 #include "netlink_messages.hpp"
@@ -36,6 +39,7 @@ std::size_t read_all(const Bytes& datagram) {
         count += decode(*header).has_value() ? 1 : 0;
         count += decode_answer(*header).has_value() ? 1 : 0;
         count += decode_counters(*header).has_value() ? 1 : 0;
+        count += decode_settings(*header).has_value() ? 1 : 0;
     }
     return count;
 }
@@ -268,6 +272,39 @@ TEST_CASE("counters are read from the statistics message", "[netlink]") {
     CHECK(counters->tx_packets == 2);
     CHECK(counters->rx_bytes == 3);
     CHECK(counters->tx_bytes == 4);
+}
+
+TEST_CASE("settings are read from what a device is described with", "[netlink]") {
+    std::array<std::uint32_t, 33> inet{};
+    inet[IPV4_DEVCONF_ARP_IGNORE - 1] = 1;
+    inet[IPV4_DEVCONF_ARP_ANNOUNCE - 1] = 2;
+    inet[IPV4_DEVCONF_RP_FILTER - 1] = 3;
+    std::array<std::uint32_t, 50> inet6{};
+    inet6[DEVCONF_DISABLE_IPV6] = 1;
+    const auto described = [](const auto& ipv4, const auto* ipv6) {
+        auto message = link_message(hardware());
+        message.open(IFLA_AF_SPEC);
+        message.open(AF_INET).value(IFLA_INET_CONF, ipv4).close();
+        if (ipv6 != nullptr) {
+            message.open(AF_INET6).value(IFLA_INET6_CONF, *ipv6);
+            message.value(IFLA_INET6_ADDR_GEN_MODE, std::uint8_t{3}).close();
+        }
+        return message.close().bytes();
+    };
+    const auto settings = [](const Bytes& bytes) {
+        MessageReader reader(bytes);
+        return decode_settings(*reader.next());
+    };
+    const LinkSettings without{.ipv6 = {}, .arp_ignore = 1, .arp_announce = 2, .rp_filter = 3};
+    auto with = without;
+    with.ipv6 = LinkSettings::Ipv6{true, 3};
+    CHECK(settings(described(inet, &inet6)) == with);
+    CHECK(settings(described(inet, static_cast<decltype(&inet6)>(nullptr))) == without);
+    // An array that ends before the number in question: of an older kernel, or cut.
+    CHECK_FALSE(settings(described(std::array<std::uint32_t, 18>{}, &inet6)));
+    const std::array<std::uint32_t, 26> older{};
+    CHECK(settings(described(inet, &older)) == without);
+    CHECK_FALSE(settings(link_message(hardware()).bytes()));
 }
 
 TEST_CASE("several messages of a datagram are read in order", "[netlink]") {

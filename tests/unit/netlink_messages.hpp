@@ -47,11 +47,12 @@ class Builder {
         return *this;
     }
     Builder& open(int type) {
-        nest_ = nla_nest_start(message_.get(), type);
+        nests_.push_back(nla_nest_start(message_.get(), type));
         return *this;
     }
     Builder& close() {
-        nla_nest_end(message_.get(), nest_);
+        nla_nest_end(message_.get(), nests_.back());
+        nests_.pop_back();
         return *this;
     }
 
@@ -64,7 +65,7 @@ class Builder {
 
   private:
     std::unique_ptr<nl_msg, decltype(&nlmsg_free)> message_;
-    nlattr* nest_ = nullptr;
+    std::vector<nlattr*> nests_;
 };
 
 inline Builder link_message(const impnetd::Link& link, int type = RTM_NEWLINK) {

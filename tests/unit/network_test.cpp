@@ -16,6 +16,7 @@
 #include "network/managed_ethernet.hpp"
 #include "network/observed_link.hpp"
 #include "network/sessions.hpp"
+#include "ports/fake_conflict.hpp"
 #include "ports/fake_data_path.hpp"
 #include "ports/fake_lease.hpp"
 #include "ports/fake_link.hpp"
@@ -88,6 +89,7 @@ struct World {
     FdStore store;
     StoredConfiguration stored;
     ports::FakeLease* dhcp = nullptr;
+    ports::FakeConflict* lan = nullptr;
     std::unique_ptr<Interfaces> interfaces;
     std::unique_ptr<Sessions> sessions;
     int lan0 = 0;
@@ -109,12 +111,20 @@ struct World {
                 if (!is_managed) return std::make_unique<ObservedLink>(interface, links, before);
                 return std::make_unique<ManagedEthernet>(
                     loop, interface, links,
-                    [this](LeasePort::Observer& observer) {
-                        auto port = std::make_unique<ports::FakeLease>(observer);
-                        dhcp = port.get();
-                        return port;
-                    },
-                    ethernet::Timing{}, "host", before);
+                    ManagedEthernet::Ports{
+                        .lease =
+                            [this](LeasePort::Observer& observer) {
+                                auto port = std::make_unique<ports::FakeLease>(observer);
+                                dhcp = port.get();
+                                return port;
+                            },
+                        .conflict =
+                            [this](ConflictPort::Observer& observer) {
+                                auto port = std::make_unique<ports::FakeConflict>(observer);
+                                lan = port.get();
+                                return port;
+                            }},
+                    ManagedEthernet::Settings{}, before);
             });
         sessions = std::make_unique<Sessions>(loop, *interfaces, data_path, store, limits,
                                               std::move(policy));
@@ -253,6 +263,116 @@ TEST_CASE("the interface is powered down when the linger after its last session 
     CHECK(world.links.addresses(world.lan0).empty());
     CHECK_FALSE(world.links.link(world.lan0)->up);
     CHECK_FALSE(world.dhcp->running());
+}
+
+TEST_CASE("a device is set up while it is used, and then as it was found") {
+    World world;
+    auto found = *world.links.settings(world.lan0);
+    found.arp_ignore = 8;
+    world.links.set_settings(world.lan0, found);
+    auto managed = found;
+    managed.ipv6 = LinkSettings::Ipv6{true, 1};
+    managed.arp_ignore = 2;
+    managed.arp_announce = 2;
+    managed.rp_filter = 2;
+    Told told;
+    world.connect(told);
+    CHECK(world.links.settings(world.lan0) == managed);
+    // Before the power: it never is up as it shall not be.
+    using Kind = ports::FakeLinks::Request::Kind;
+    CHECK(world.links.requests().at(0).kind == Kind::configure);
+    CHECK(world.links.requests().at(1).kind == Kind::set_up);
+
+    // Another program has its way with it: until the next attempt.
+    world.links.set_settings(world.lan0, found);
+    world.links.pull(world.lan0);
+    world.links.plug(world.lan0);
+    world.settle();
+    CHECK(world.links.settings(world.lan0) == managed);
+
+    world.sessions->close(1);
+    world.settle();
+    CHECK(world.links.settings(world.lan0) == found);
+    CHECK(world.links.requests().back().kind == Kind::configure);
+}
+
+TEST_CASE("a lease whose address another host has is given up for another one") {
+    World world;
+    Told told;
+    world.connect(told);
+    REQUIRE(world.lan->watched());
+    CHECK(world.lan->watched()->address == lease().network.address);
+    CHECK(world.lan->watched()->mac == world.links.link(world.lan0)->mac);
+    CHECK(world.lan->watched()->probe);
+    told.steps.clear();
+
+    // The kernel answers on another device of this host.
+    const int observed = world.links.add("wlan0", "");
+    world.lan->claim(world.links.link(observed)->mac);
+    CHECK(told.steps.empty());
+
+    world.lan->claim(*MacAddress::parse("525400123456"));
+    world.settle();
+    CHECK(told.steps == Steps{{1, 201}});
+    CHECK(told.reasons.back() == "address conflict with 52:54:00:12:34:56");
+    CHECK_FALSE(world.lan->watched());
+    CHECK(world.links.addresses(world.lan0).empty());
+    CHECK_FALSE(world.data_path.facts(world.eth0().slot()).network);
+    CHECK(world.dhcp->starts().back().verify);
+    CHECK(world.dhcp->starts().back().previous == lease().network.address);
+    world.dhcp->grant(lease(101));
+    world.settle();
+    CHECK(told.steps == Steps{{1, 201}, {201, 1}});
+    CHECK(world.lan->watched()->address == lease(101).network.address);
+    world.lan->prove();
+    world.lan->claim(*MacAddress::parse("525400123456"));
+    CHECK(world.lan->announcements() == 1);
+    CHECK(world.eth0().state() == State::connected);
+}
+
+TEST_CASE("a lease's MTU is the device's while it lasts") {
+    World world;
+    Told told;
+    auto with_mtu = lease();
+    with_mtu.mtu = 1400;
+    world.open(told);
+    world.dhcp->grant(with_mtu);
+    world.settle();
+    const auto mtu = [&] { return world.links.link(world.lan0)->mtu; };
+    CHECK(world.eth0().state() == State::connected);
+    CHECK(mtu() == 1400);
+
+    SECTION("also without a cable") {
+        world.links.pull(world.lan0);
+        world.settle();
+        CHECK(mtu() == 1400);
+        return;
+    }
+    SECTION("and no longer") {
+        world.dhcp->take_away("expired");
+    }
+    SECTION("or than the server names it") {
+        world.dhcp->grant(lease());
+    }
+    SECTION("or than anybody uses the interface") {
+        world.sessions->close(1);
+    }
+    SECTION("and never one that the device does not take") {
+        auto link = *world.links.link(world.lan0);
+        world.links.remove(world.lan0);
+        ++link.ifindex;
+        link.max_mtu = 1500;
+        link.mtu = 1500;
+        world.links.add(link);
+        world.lan0 = link.ifindex;
+        world.settle();
+        with_mtu.mtu = 9000;
+        world.dhcp->grant(with_mtu);
+        world.settle();
+        CHECK(world.eth0().state() == State::connected);
+    }
+    world.settle();
+    CHECK(mtu() == 1500);
 }
 
 TEST_CASE("an interface that is opened again within the linger never went away") {
