@@ -49,7 +49,7 @@ ArpMessage ArpMessage::announcement(const MacAddress& mac, Ipv4 address) {
 
 std::array<std::uint8_t, ArpMessage::size> write_arp(const ArpMessage& message) {
     std::array<std::uint8_t, ArpMessage::size> out{};
-    auto at = std::copy(preamble.begin(), preamble.end(), out.begin());
+    auto* at = std::copy(preamble.begin(), preamble.end(), out.begin());
     const auto put = [&at](std::uint32_t value, int octets) {
         while (octets-- > 0) *at++ = static_cast<std::uint8_t>(value >> (8 * octets));
     };
