@@ -56,9 +56,7 @@ class Kernel {
         skeleton_ = impnet_comparison__open_and_load();
         REQUIRE(skeleton_ != nullptr);
     }
-    ~Kernel() {
-        impnet_comparison__destroy(skeleton_);
-    }
+    ~Kernel() { impnet_comparison__destroy(skeleton_); }
     Kernel(const Kernel&) = delete;
     Kernel& operator=(const Kernel&) = delete;
 
@@ -68,12 +66,8 @@ class Kernel {
     void compute(std::vector<comparison_datagram>& batch) const {
         exchange(skeleton_->progs.compare_judge, skeleton_->maps.datagrams, batch);
     }
-    void set(const comparison_limits& limits) const {
-        put(skeleton_->maps.limits, 0, limits);
-    }
-    void set(const impnet_settings& settings) const {
-        put(skeleton_->maps.settings, 0, settings);
-    }
+    void set(const comparison_limits& limits) const { put(skeleton_->maps.limits, 0, limits); }
+    void set(const impnet_settings& settings) const { put(skeleton_->maps.settings, 0, settings); }
 
   private:
     template <typename T>

@@ -97,7 +97,8 @@ void KernelPath::set_extra_networks(const std::vector<Ipv4Network>& networks) {
 double KernelPath::share(const std::string& client) const {
     const auto* slot = clients_.find(client);
     const impnet_share share = slot != nullptr ? programs_->share(*slot) : impnet_share{};
-    return rate_ / static_cast<double>(sharers(programs_->bucket(), share, monotonic_nanoseconds()));
+    return rate_ /
+           static_cast<double>(sharers(programs_->bucket(), share, monotonic_nanoseconds()));
 }
 
 KernelSocket::Shared KernelPath::shared() {
