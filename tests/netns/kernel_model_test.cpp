@@ -52,10 +52,7 @@ class Chance {
 /// The programs of comparison.bpf.c in the kernel.
 class Kernel {
   public:
-    Kernel() {
-        skeleton_ = impnet_comparison__open_and_load();
-        REQUIRE(skeleton_ != nullptr);
-    }
+    Kernel() : skeleton_(impnet_comparison__open_and_load()) { REQUIRE(skeleton_ != nullptr); }
     ~Kernel() { impnet_comparison__destroy(skeleton_); }
     Kernel(const Kernel&) = delete;
     Kernel& operator=(const Kernel&) = delete;
@@ -86,7 +83,7 @@ class Kernel {
             REQUIRE(::bpf_map_lookup_elem(bpf_map__fd(map), &i, &batch[i]) == 0);
     }
 
-    impnet_comparison* skeleton_ = nullptr;
+    impnet_comparison* skeleton_;
 };
 
 template <typename T>
