@@ -63,7 +63,7 @@ class Administrator {
             call(method, arguments...);
             return "ok";
         } catch (const sdbus::Error& error) {
-            const auto name = error.getName();
+            const auto& name = error.getName();
             return name.substr(name.rfind('.') + 1) + ": " + error.getMessage();
         }
     }
