@@ -98,8 +98,8 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
     BusPump pump_;
     Callers callers_;
     Authority authority_;
-    Authority
-        choosing_;  // on its own: programs that only open must not keep administrators waiting
+    // On its own: programs that only open must not keep administrators waiting.
+    Authority choosing_;
     Timer name_retry_;
     unsigned name_attempts_ = 0;
     std::unique_ptr<sdbus::IProxy> bus_;

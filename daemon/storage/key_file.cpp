@@ -70,8 +70,8 @@ FoundKey find_key(const std::filesystem::path& directory,
 }
 
 Result<> write_key(const std::filesystem::path& directory, const DeviceKey& key) {
-    ::mkdir(directory.c_str(),
-            0700);  // mostly it is there; if it cannot be made, the file says why
+    // Mostly it is there. If it cannot be made, the file says why.
+    ::mkdir(directory.c_str(), 0700);
     const auto bytes = key.reveal();
     return replace_file(directory / file_name,
                         {reinterpret_cast<const char*>(bytes.data()), bytes.size()});

@@ -8,13 +8,12 @@
 
 #include <catch2/catch.hpp>
 
+#include "dicts.hpp"
+
 using namespace impnetd;
 
 namespace {
 
-Value text(std::string value) {
-    return {std::move(value)};
-}
 Value number(std::int64_t value) {
     return {value};
 }
@@ -27,16 +26,6 @@ Dict static_dict() {
             {"netmask", text("255.255.255.0")},
             {"gateway", text("192.168.5.1")},
             {"dns", texts({"192.168.5.1", "9.9.9.9"})}};
-}
-
-Dict with(Dict dict, const std::string& key, Value value) {
-    dict[key] = std::move(value);
-    return dict;
-}
-
-Dict without(Dict dict, const std::string& key) {
-    dict.erase(key);
-    return dict;
 }
 
 std::string refusal(const Dict& dict) {

@@ -8,6 +8,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "dicts.hpp"
+
 using namespace impnetd;
 
 namespace {
@@ -17,20 +19,6 @@ constexpr Nii eth1{InterfaceClass::ethernet, 1};
 constexpr Nii wl0{InterfaceClass::wifi, 0};
 constexpr Nii wl1{InterfaceClass::wifi, 1};
 constexpr Nii cell0{InterfaceClass::cell, 0};
-
-Value text(std::string value) {
-    return {std::move(value)};
-}
-
-Dict with(Dict dict, const std::string& key, Value value) {
-    dict[key] = std::move(value);
-    return dict;
-}
-
-Dict without(Dict dict, const std::string& key) {
-    dict.erase(key);
-    return dict;
-}
 
 /// "InvalidArgument: ssid: missing", or "ok".
 template <typename T>
