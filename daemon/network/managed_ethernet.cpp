@@ -241,11 +241,7 @@ void ManagedEthernet::settle_mtu(std::optional<std::uint16_t> offered) {
     if (!offered && !found_mtu_) return;
     if (!found_mtu_) found_mtu_ = link_->mtu;
     const auto mtu = offered ? *offered : *found_mtu_;
-    links_.set_mtu(ifindex(), mtu, [name = interface_.nii().text()](const Result<>& result) {
-        if (!result)
-            log::warning("configure_failed",
-                         {{"interface", name}, {"reason", result.error().message}});
-    });
+    links_.set_mtu(ifindex(), mtu, configured());
     if (!offered) found_mtu_.reset();
     // Below 1280 the kernel has no IPv6 on a device (RFC 8200, 5), and above it makes it anew.
     if (found_) claim_device();
@@ -262,11 +258,16 @@ void ManagedEthernet::note_routes(const std::vector<StaticRoute>& routes) const 
 }
 
 void ManagedEthernet::configure(const LinkSettings& settings) {
-    links_.configure(ifindex(), settings, [name = interface_.nii().text()](const Result<>& result) {
+    links_.configure(ifindex(), settings, configured());
+}
+
+/// The device goes on without what the kernel refuses; that is written down.
+LinkPort::Done ManagedEthernet::configured() const {
+    return [name = interface_.nii().text()](const Result<>& result) {
         if (!result)
             log::warning("configure_failed",
                          {{"interface", name}, {"reason", result.error().message}});
-    });
+    };
 }
 
 void ManagedEthernet::perform(const SetDeadline& action) {

@@ -75,6 +75,7 @@ class ManagedEthernet final : public Control,
     void claim_device();
     void release_device();
     void configure(const LinkSettings& settings);
+    LinkPort::Done configured() const;
     void settle_mtu(std::optional<std::uint16_t> offered);
     void note_routes(const std::vector<StaticRoute>& routes) const;
     LeaseRequest lease_request() const;
