@@ -249,7 +249,9 @@ TEST_CASE("Who is in the middle of sending when its socket is taken back sends n
         attacker.give(fd.get());
         fd.reset();
         REQUIRE(scene.hear(attacker) == "begins");
-        lab::run_for(scene.loop, Milliseconds(3 + round % 5));
+        const lab::Deadline deadline(Milliseconds(5'000));
+        do lab::run_for(scene.loop, Milliseconds(1 + round % 5));
+        while (scene.left() == 0 && !deadline.passed());
         socket.reset();
         const auto closed = realtime_usec();
         CHECK(scene.hear(attacker) == "ended");

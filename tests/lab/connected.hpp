@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // A LAN with the daemon on its host, and a program that opened eth0 and is connected, with the
-// address 10.77.1.100: where tests of sockets begin.
+// address 10.77.1.100: where tests of sockets begin. The daemon has opened all that it needs.
 #pragma once
 
 #include <stdexcept>
 #include <string>
 
 #include "daemon.hpp"
+#include "footprint.hpp"
 #include "lan.hpp"
 #include "program.hpp"
 
@@ -29,6 +30,7 @@ struct Connected {
         if (!program.until(Milliseconds(5'000), [this] { return connected(); })) {
             throw std::runtime_error("not connected:\n" + daemon.log());
         }
+        await_conflict_watch(daemon.pid());
     }
 
     bool connected() const { return diary.is(impnet::State::connected); }

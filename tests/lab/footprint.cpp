@@ -6,8 +6,11 @@
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <stdexcept>
 
 #include <unistd.h>
+
+#include "deadline.hpp"
 
 namespace lab {
 
@@ -26,6 +29,30 @@ std::vector<std::string> status_fields(pid_t pid) {
     return {std::istream_iterator<std::string>(fields), {}};
 }
 
+/// A line of /proc/PID/status, in bytes.
+std::size_t size_of(pid_t pid, const std::string& name) {
+    std::ifstream status(directory_of(pid) / "status");
+    for (std::string word; status >> word;) {
+        std::size_t kibibytes = 0;
+        if (word == name && status >> kibibytes) return kibibytes * 1024;
+    }
+    throw std::runtime_error("no " + name + " of process " + std::to_string(pid));
+}
+
+/// Looks again and again: for what no event tells of.
+template <typename Predicate>
+bool becomes(Predicate predicate) {
+    const Deadline deadline(Milliseconds(5'000));
+    while (!predicate()) {
+        if (deadline.passed()) return false;
+        wait_readable({}, Deadline(Milliseconds(5)));
+    }
+    return true;
+}
+
+/// The protocol of a packet socket of ARP in /proc/PID/net/packet.
+constexpr const char* arp = "0806";
+
 }  // namespace
 
 std::size_t descriptors_of(pid_t pid) {
@@ -33,18 +60,35 @@ std::size_t descriptors_of(pid_t pid) {
     return static_cast<std::size_t>(std::distance(begin(open), end(open)));
 }
 
+bool has_at_most(std::size_t descriptors, pid_t pid) {
+    return becomes([&] { return descriptors_of(pid) <= descriptors; });
+}
+
+void await_conflict_watch(pid_t pid) {
+    const auto watches = [&] {
+        std::ifstream sockets(directory_of(pid) / "net/packet");
+        const std::istream_iterator<std::string> words(sockets);
+        return std::find(words, {}, arp) != std::istream_iterator<std::string>();
+    };
+    if (!becomes(watches)) throw std::runtime_error("nobody hears ARP");
+}
+
 std::size_t memory_of(pid_t pid) {
-    std::ifstream file(directory_of(pid) / "statm");
-    std::size_t whole = 0;
-    std::size_t resident = 0;
-    file >> whole >> resident;
-    return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) / 1024;
+    return size_of(pid, "RssAnon:");
+}
+
+std::size_t peak_memory_of(pid_t pid) {
+    return size_of(pid, "VmHWM:");
 }
 
 std::size_t processor_time_of(pid_t pid) {
     const auto fields = status_fields(pid);
     const auto ticks = std::stoul(fields.at(11)) + std::stoul(fields.at(12));
     return ticks * 1000 / static_cast<std::size_t>(::sysconf(_SC_CLK_TCK));
+}
+
+Footprint footprint_of(pid_t pid) {
+    return {descriptors_of(pid), memory_of(pid)};
 }
 
 std::vector<ChildProcess> children_of(pid_t pid) {

@@ -16,10 +16,10 @@
 #include <sys/socket.h>
 
 #include "lab/connected.hpp"
+#include "lab/footprint.hpp"
 #include "lab/lab.hpp"
 #include "lab/raw_client.hpp"
 #include "lab/rude_client.hpp"
-#include "lab/vitals.hpp"
 
 using namespace std::chrono_literals;
 using lab::RudeClient;
@@ -145,12 +145,12 @@ TEST_CASE("ten thousand connections come and go, and leave nothing", "[abuse]") 
     std::mt19937 random(1);
     for (unsigned number = 0; number < warm_up_connections; ++number) come_and_go(bus, random);
     REQUIRE(left_over(bus) == 0);
-    const auto before = lab::vitals(connected.daemon.pid());
+    const auto before = lab::footprint_of(connected.daemon.pid());
     const auto began = lab::monotonic_usec();
     for (unsigned number = 0; number < connections; ++number) come_and_go(bus, random);
     const auto took = lab::monotonic_usec() - began;
     CHECK(left_over(bus) == 0);
-    const auto after = lab::vitals(connected.daemon.pid());
+    const auto after = lab::footprint_of(connected.daemon.pid());
     CAPTURE(before, after, took);
     CHECK(after.descriptors == before.descriptors);
     CHECK(after.memory <= before.memory + memory_tolerance);
@@ -173,7 +173,7 @@ TEST_CASE("clients that read neither signals nor descriptors keep nobody waiting
     const auto& bus = connected.lan.bus;
     lab::Peer peer(connected.lan.server, 3000, "srv0");
     RudeClient other(bus);
-    const auto before = lab::vitals(connected.daemon.pid());
+    const auto before = lab::footprint_of(connected.daemon.pid());
 
     // Signals: two clients that never turn their loop again.
     std::vector<std::unique_ptr<RudeClient>> sleepers;
@@ -201,7 +201,7 @@ TEST_CASE("clients that read neither signals nor descriptors keep nobody waiting
         flood(peer, ports, 10);
         longest = std::max(longest, longest_call(other, 3));
     }
-    const auto flooded = lab::vitals(connected.daemon.pid());
+    const auto flooded = lab::footprint_of(connected.daemon.pid());
     std::printf("longest wait of another client %u ms, %zu KiB more\n",
                 static_cast<unsigned>(longest / 1'000), (flooded.memory - before.memory) / 1024);
     CHECK(longest < 1'000'000);
@@ -249,7 +249,7 @@ TEST_CASE("clients that read neither signals nor descriptors keep nobody waiting
                 "org.impnet1.Session", "Close");
     connected.eth0.close();
     REQUIRE(left_over(bus) == 0);
-    CHECK(lab::vitals(connected.daemon.pid()).descriptors <= before.descriptors);
+    CHECK(lab::footprint_of(connected.daemon.pid()).descriptors <= before.descriptors);
 }
 
 TEST_CASE("what is closed while it is used answers by name and leaves nothing", "[abuse]") {
@@ -318,10 +318,10 @@ TEST_CASE("what is closed while it is used answers by name and leaves nothing", 
     };
     for (unsigned number = 0; number < warm_up_races; ++number) race();
     REQUIRE(left_over(bus) == 0);
-    const auto before = lab::vitals(connected.daemon.pid());
+    const auto before = lab::footprint_of(connected.daemon.pid());
     for (unsigned number = 0; number < races; ++number) race();
     REQUIRE(left_over(bus) == 0);
-    const auto after = lab::vitals(connected.daemon.pid());
+    const auto after = lab::footprint_of(connected.daemon.pid());
     for (const auto& [what, times] : surprises) UNSCOPED_INFO(what << " (" << times << " times)");
     CHECK(surprises.empty());
     CHECK(answers == calls);

@@ -18,7 +18,6 @@
 #include "lab/lab.hpp"
 #include "lab/rude_client.hpp"
 #include "lab/user.hpp"
-#include "lab/vitals.hpp"
 
 using namespace std::chrono_literals;
 using lab::RudeClient;

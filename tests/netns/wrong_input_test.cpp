@@ -18,9 +18,9 @@
 #include <fcntl.h>
 
 #include "lab/connected.hpp"
+#include "lab/footprint.hpp"
 #include "lab/lab.hpp"
 #include "lab/rude_client.hpp"
-#include "lab/vitals.hpp"
 
 using namespace std::chrono_literals;
 using lab::RudeClient;
@@ -417,9 +417,9 @@ TEST_CASE("wrong input of every kind is refused by name and leaves nothing", "[a
     };
 
     for (unsigned round = 0; round < warm_up_rounds; ++round) one_round();
-    const auto before = lab::vitals(connected.daemon.pid());
+    const auto before = lab::footprint_of(connected.daemon.pid());
     for (unsigned round = 0; round < rounds; ++round) one_round();
-    const auto after = lab::vitals(connected.daemon.pid());
+    const auto after = lab::footprint_of(connected.daemon.pid());
 
     for (const auto& [what, times] : tormentor.surprises) {
         UNSCOPED_INFO(what << " (" << times << " times)");
@@ -501,7 +501,7 @@ TEST_CASE("messages as large as the bus lets through are refused, and cost littl
         {RudeClient::session(session, "OpenUdp"), many_keys, invalid},
         {RudeClient::session(session, "Close"), many_keys, theirs + "InvalidArgs"},
     };
-    const auto before = lab::vitals(connected.daemon.pid());
+    const auto before = lab::footprint_of(connected.daemon.pid());
     std::uint64_t longest = 0;
     for (unsigned repetition = 0; repetition < repetitions; ++repetition) {
         for (const auto& [target, fill, error] : cases) {
@@ -520,8 +520,8 @@ TEST_CASE("messages as large as the bus lets through are refused, and cost littl
             CHECK(answer == error);
         }
     }
-    const auto after = lab::vitals(connected.daemon.pid());
-    const auto most = lab::peak_memory(connected.daemon.pid());
+    const auto after = lab::footprint_of(connected.daemon.pid());
+    const auto most = lab::peak_memory_of(connected.daemon.pid());
     CAPTURE(before, after, most, longest);
     if (!lab::sanitized) CHECK(most <= peak);
     CHECK(after.memory <= before.memory + memory_tolerance);
