@@ -12,7 +12,8 @@
  *     EMSGSIZE     over 65507 bytes
  *     EPIPE        closed; poll(2) says POLLHUP
  *
- * sendmmsg(2) returns how many went, and the next call the error of the one that did not. Nothing
+ * Segments of one size in one call (UDP_SEGMENT, udp(7)) cost a token each, and all of them leave or
+ * none. sendmmsg(2) returns how many went, and the next call the error of the one that did not. Nothing
  * makes the descriptor writable again after EAGAIN, so it can be asked how long to wait:
  *
  *     uint64_t wait;

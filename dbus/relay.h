@@ -5,11 +5,14 @@
  * network byte order. libimpnet-client speaks it; a program that does without the library may, too.
  *
  * Client to daemon: DATAGRAM. peer_*: the destination. sequence: the client's count, modulo 2^16.
- * The rest is 0. Anything else ends the socket.
+ * The rest is 0. Or DATAGRAMS, up to 64 of one size to one destination in one message, which is much
+ * faster: local_port: that size; the payload: theirs, one after the other, of which the last may be
+ * shorter; sequence: the first one's, from which the others count on. They are judged, sent and
+ * answered as if each had come by itself. Anything else ends the socket.
  *
  * Daemon to client: DATAGRAM, one that arrived. peer_*: its sender; local_*: the address it was
  * sent to (own, subnet broadcast or 255.255.255.255) and our port. sequence is 0. VERDICT, for each
- * DATAGRAM of the client, in order: the payload is one byte (impnet_relay_verdict) for each
+ * datagram of the client, in order: the payload is one byte (impnet_relay_verdict) for each
  * consecutive datagram, beginning with the one numbered `sequence`. local_port: the port that is in
  * force now, 0 before the first send. peer_address: microseconds from then until a datagram may be
  * sent again, if nobody else takes what comes in meanwhile: as the rate limit said when it refused
@@ -33,11 +36,13 @@
 #include <stdint.h>
 
 #define IMPNET_RELAY_VERSION 1
+#define IMPNET_RELAY_MOST_DATAGRAMS 64 /* in one message */
 
 enum impnet_relay_kind {
     IMPNET_RELAY_DATAGRAM = 1,
     IMPNET_RELAY_VERDICT = 2,
-    IMPNET_RELAY_RESUMED = 3
+    IMPNET_RELAY_RESUMED = 3,
+    IMPNET_RELAY_DATAGRAMS = 4
 };
 
 enum impnet_relay_verdict {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include <netinet/udp.h>
 #include <poll.h>
 
 #include "kernel.h"
@@ -13,7 +14,12 @@ namespace impnet::detail {
 namespace {
 
 /// Datagrams in one system call.
-constexpr std::size_t datagrams_at_once = 64;
+constexpr std::size_t datagrams_at_once = most_alike;
+/// From so many on it pays to have the kernel cut them apart.
+constexpr std::size_t fewest_segments = 4;
+/// So many datagrams go one by one after the rate limit has refused some together: who is at the
+/// limit would be refused nearly always.
+constexpr std::size_t singles_after_refusal = 1'024;
 /// Longer than any wait of a limiter that lets anything pass.
 constexpr std::chrono::nanoseconds longest_wait = std::chrono::hours(24);
 
@@ -69,10 +75,79 @@ KernelChannel::KernelChannel(Descriptor fd, std::uint16_t local_port)
 void KernelChannel::send(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts,
                          Backlog&, ReceiveBatch&) {
     while (!datagrams.empty()) {
-        const std::size_t count = std::min(datagrams_at_once, datagrams.size());
-        send_some(datagrams.first(count), verdicts.first(count));
-        datagrams = datagrams.subspan(count);
-        verdicts = verdicts.subspan(count);
+        std::size_t count = alike(datagrams);
+        std::size_t answered = 0;
+        if (count >= fewest_segments)
+            answered = send_alike(datagrams.first(count), verdicts.first(count));
+        if (answered == 0) {
+            // With what follows, up to those that can be sent so.
+            const auto more = [&] { return alike(datagrams.subspan(count)); };
+            for (auto next = more();
+                 next > 0 && next < fewest_segments && count + next <= datagrams_at_once;
+                 next = more())
+                count += next;
+            send_some(datagrams.first(count), verdicts.first(count));
+            answered = count;
+        }
+        datagrams = datagrams.subspan(answered);
+        verdicts = verdicts.subspan(answered);
+    }
+}
+
+/// Datagrams at the beginning that can go together. Not to forbidden ports: what their errno means
+/// depends on it.
+std::size_t KernelChannel::alike(std::span<const OutgoingDatagram> datagrams) const {
+    if (!datagrams.empty() && is_forbidden(datagrams.front().port)) return 1;
+    return count_alike(datagrams, largest_segment_);
+}
+
+/// The kernel cuts them apart where they leave (UDP_SEGMENT, udp(7)): up to there they are one,
+/// which is refused as the first of them would be. How many are answered: all, the first, or none,
+/// which have to be sent otherwise.
+std::size_t KernelChannel::send_alike(std::span<const OutgoingDatagram> datagrams,
+                                      std::span<Verdict> verdicts) {
+    if (single_ > 0 || ended_) {
+        single_ -= std::min(single_, datagrams.size());
+        return 0;
+    }
+    const auto size = static_cast<std::uint16_t>(datagrams.front().data.size());
+    auto address = socket_address(datagrams.front());
+    std::array<iovec, datagrams_at_once> payloads;
+    for (std::size_t i = 0; i < datagrams.size(); ++i)
+        payloads[i] = {const_cast<std::byte*>(datagrams[i].data.data()), datagrams[i].data.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof size)> control{};
+    msghdr message{};
+    message.msg_name = &address;
+    message.msg_namelen = sizeof address;
+    message.msg_iov = payloads.data();
+    message.msg_iovlen = datagrams.size();
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = IPPROTO_UDP;
+    part->cmsg_type = UDP_SEGMENT;
+    part->cmsg_len = CMSG_LEN(sizeof size);
+    std::memcpy(CMSG_DATA(part), &size, sizeof size);
+    int error = 0;
+    do error = ::sendmsg(fd(), &message, flags) < 0 ? errno : 0;
+    while (error == EINTR);
+    switch (error) {
+        case 0:
+            std::fill(verdicts.begin(), verdicts.end(), Verdict::sent);
+            note(Verdict::sent);
+            return datagrams.size();
+        case EIO:
+        case EOPNOTSUPP:  // not over this device
+            largest_segment_ = 0;
+            return 0;
+        case EINVAL:
+        case EMSGSIZE:  // they would have to be fragmented here
+            largest_segment_ = size - 1U;
+            return 0;
+        default:
+            single_ = singles_after_refusal;
+            verdicts[0] = judge_and_note(error, datagrams.front(), false);
+            return 1;
     }
 }
 

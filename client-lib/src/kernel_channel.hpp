@@ -17,6 +17,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "alike.hpp"
 #include "data_channel.hpp"
 
 namespace impnet::detail {
@@ -71,11 +72,16 @@ class KernelChannel final : public DataChannel {
         }
     }
 
+    std::size_t alike(std::span<const OutgoingDatagram> datagrams) const;
+    std::size_t send_alike(std::span<const OutgoingDatagram> datagrams,
+                           std::span<Verdict> verdicts);
     void send_some(std::span<const OutgoingDatagram> datagrams, std::span<Verdict> verdicts);
     Verdict judge_and_note(int error, const OutgoingDatagram& datagram, bool tried_before);
     Verdict judge(int error, const OutgoingDatagram& datagram, bool tried_before) const;
     void note(Verdict verdict);
 
+    std::size_t largest_segment_ = largest_alike;  ///< that the device takes, as far as is known
+    std::size_t single_ = 0;    ///< datagrams that are not sent together with others for now
     std::uint16_t bound_port_;  ///< what the socket is bound to, in force or not
 };
 

@@ -5,12 +5,14 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <utility>
 
 #include <arpa/inet.h>
 #include <poll.h>
 
+#include "alike.hpp"
 #include "relay.h"
 
 namespace impnet::detail {
@@ -97,6 +99,10 @@ struct RelayChannel::Exchange {
         return std::min(datagrams.size() + probes - written,
                         most_in_flight + probes - (written - answered));
     }
+    /// How many travel together, from that one on.
+    std::size_t alike(std::size_t index) const {
+        return index < datagrams.size() ? count_alike(datagrams.subspan(index)) : 1;
+    }
     const OutgoingDatagram& at(std::size_t index) const {
         return index < datagrams.size() ? datagrams[index] : probe;
     }
@@ -140,24 +146,38 @@ std::span<const Datagram> RelayChannel::receive(ReceiveBatch& batch) {
 /// Writes what the socket takes.
 void RelayChannel::write_some(Exchange& exchange) {
     std::array<Header, frames_at_once> headers;
-    std::array<std::array<iovec, 2>, frames_at_once> parts;
+    std::array<iovec, 2 * frames_at_once> parts;
     std::array<mmsghdr, frames_at_once> messages;
-    const std::size_t count = std::min(frames_at_once, exchange.room());
-    for (std::size_t i = 0; i < count; ++i) {
-        const auto& datagram = exchange.at(exchange.written + i);
-        headers[i] = {.version = IMPNET_RELAY_VERSION,
-                      .kind = IMPNET_RELAY_DATAGRAM,
-                      .peer_port = htons(datagram.port),
-                      .peer_address = htonl(datagram.to.bits()),
-                      .local_address = 0,
-                      .local_port = 0,
-                      .sequence = htons(static_cast<std::uint16_t>(next_sequence_ + i))};
-        parts[i][0] = {&headers[i], sizeof headers[i]};
-        parts[i][1] = {const_cast<std::byte*>(datagram.data.data()),
-                       std::min(datagram.data.size(), most_payload)};
-        messages[i] = {};
-        messages[i].msg_hdr.msg_iov = parts[i].data();
-        messages[i].msg_hdr.msg_iovlen = parts[i].size();
+    std::array<std::size_t, frames_at_once> datagrams;  // of each message
+    std::size_t written = 0;
+    std::size_t used_parts = 0;
+    std::size_t count = 0;
+    const std::size_t room = exchange.room();
+    while (written < room && count < frames_at_once && used_parts + 2 <= parts.size()) {
+        const std::size_t next = exchange.written + written;
+        const auto& first = exchange.at(next);
+        const std::size_t alike =
+            std::min({exchange.alike(next), room - written, parts.size() - used_parts - 1});
+        headers[count] = {
+            .version = IMPNET_RELAY_VERSION,
+            .kind = static_cast<std::uint8_t>(alike > 1 ? IMPNET_RELAY_DATAGRAMS
+                                                        : IMPNET_RELAY_DATAGRAM),
+            .peer_port = htons(first.port),
+            .peer_address = htonl(first.to.bits()),
+            .local_address = 0,
+            .local_port = htons(static_cast<std::uint16_t>(alike > 1 ? first.data.size() : 0)),
+            .sequence = htons(static_cast<std::uint16_t>(next_sequence_ + written))};
+        messages[count] = {};
+        messages[count].msg_hdr.msg_iov = &parts[used_parts];
+        messages[count].msg_hdr.msg_iovlen = alike + 1;
+        parts[used_parts++] = {&headers[count], sizeof headers[count]};
+        for (std::size_t i = 0; i < alike; ++i) {
+            const auto& data = exchange.at(next + i).data;
+            parts[used_parts++] = {const_cast<std::byte*>(data.data()),
+                                   std::min(data.size(), most_payload)};
+        }
+        datagrams[count++] = alike;
+        written += alike;
     }
     const int sent = ::sendmmsg(fd(), messages.data(), static_cast<unsigned>(count),
                                 MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -169,8 +189,10 @@ void RelayChannel::write_some(Exchange& exchange) {
             ended_ = true;
         return;
     }
-    exchange.written += static_cast<std::size_t>(sent);
-    next_sequence_ = static_cast<std::uint16_t>(next_sequence_ + sent);
+    const auto through =
+        std::accumulate(datagrams.begin(), datagrams.begin() + sent, std::size_t{0});
+    exchange.written += through;
+    next_sequence_ = static_cast<std::uint16_t>(next_sequence_ + through);
 }
 
 /// Reads what is there. Datagrams go to the exchange's backlog, or without an exchange to the

@@ -29,8 +29,9 @@ class PacketOrigin {
 
     void attach_to(msghdr& message) {
         message.msg_control = control_;
-        message.msg_controllen = sizeof(control_);
+        message.msg_controllen = size();
     }
+    static constexpr std::size_t size() { return sizeof(control_); }
 
   private:
     alignas(cmsghdr) char control_[CMSG_SPACE(sizeof(in_pktinfo))] = {};

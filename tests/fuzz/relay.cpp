@@ -40,10 +40,18 @@ void check_as_request(Bytes message) {
         demand(std::equal(encoded.begin(), encoded.end(), message.begin()),
                "a header is encoded as it was decoded");
     }
-    const bool request = header && header->kind == IMPNET_RELAY_DATAGRAM &&
-                         header->local.is_zero() && header->local_port == 0;
-    demand(relay::decode_request(message) == (request ? header : std::nullopt),
-           "a client sends datagrams, and fills in nothing else");
+    const auto request = relay::decode_request(message);
+    if (!request) return;
+    demand(header && header->local.is_zero(), "a client fills in nothing else");
+    const auto payload = message.size() - relay::header_size;
+    const bool several = header->kind == IMPNET_RELAY_DATAGRAMS;
+    demand(several || header->kind == IMPNET_RELAY_DATAGRAM, "a client sends datagrams");
+    demand(several ? request->count >= 2 && request->count <= IMPNET_RELAY_MOST_DATAGRAMS
+                   : request->count == 1,
+           "so many as the kind says");
+    demand(payload <= request->count * request->size &&
+               (!several || payload > (request->count - 1) * request->size),
+           "they are all there, and no more");
 }
 
 /// What the client should make of the messages.
@@ -165,12 +173,11 @@ void check_requests(int daemon_end, const std::vector<impnet::OutgoingDatagram>&
         const auto size = ::recv(daemon_end, message.data(), message.size(), MSG_DONTWAIT);
         demand(size > 0, "each datagram becomes a message");
         message.resize(static_cast<std::size_t>(size));
-        const Header expected{.kind = IMPNET_RELAY_DATAGRAM,
-                              .peer = impnetd::Ipv4(datagram.to.bits()),
-                              .peer_port = datagram.port,
-                              .local = {},
-                              .local_port = 0,
-                              .sequence = sequence++};
+        const impnetd::relay::Request expected{.peer = impnetd::Ipv4(datagram.to.bits()),
+                                               .peer_port = datagram.port,
+                                               .sequence = sequence++,
+                                               .count = 1,
+                                               .size = datagram.data.size()};
         demand(impnetd::relay::decode_request(message) == expected,
                "the daemon understands the client");
         const auto payload = Bytes(message).subspan(impnetd::relay::header_size);

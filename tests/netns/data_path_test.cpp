@@ -73,6 +73,19 @@ class RelayClient final : public DataPathClient {
         return closed_;
     }
 
+    /// Several in one message: `all`, cut into pieces of `size`.
+    void send_several(std::size_t size, const Bytes& all, Ipv4 to = DataPathScene::peer(),
+                      std::uint16_t port = DataPathScene::peer_port) {
+        const Header header{.kind = IMPNET_RELAY_DATAGRAMS,
+                            .peer = to,
+                            .peer_port = port,
+                            .local = {},
+                            .local_port = static_cast<std::uint16_t>(size),
+                            .sequence = next_sequence};
+        if (send_raw(message(header, all)) != 0) return;
+        next_sequence += static_cast<std::uint16_t>((all.size() + size - 1) / size);
+    }
+
     int fd() const { return fd_.get(); }
     void close() { fd_.reset(); }
     /// The headers of the verdicts so far.
@@ -234,6 +247,20 @@ TEST_CASE("A client that does not keep to the protocol loses its socket, and nob
         header.local_port = 2001;
         bad = message(header);
     }
+    SECTION("several that are only one") {
+        header.kind = IMPNET_RELAY_DATAGRAMS;
+        header.local_port = 100;
+        bad = message(header, payload(100));
+    }
+    SECTION("several that are too many") {
+        header.kind = IMPNET_RELAY_DATAGRAMS;
+        header.local_port = 1;
+        bad = message(header, payload(65));
+    }
+    SECTION("several without a size") {
+        header.kind = IMPNET_RELAY_DATAGRAMS;
+        bad = message(header, payload(100));
+    }
     SECTION("much of nothing") {
         bad.assign(100'000, 0);
     }
@@ -249,6 +276,86 @@ TEST_CASE("A client that does not keep to the protocol loses its socket, and nob
     CHECK(scene.open(2001)->local_port() == 2001);
     CHECK(scene.send(*bystander_client, DataPathScene::peer(), DataPathScene::peer_port, {}) ==
           Outcome::sent);
+}
+
+TEST_CASE("Several datagrams in one message are sent as so many", "[data-path]") {
+    // The last of them have to be fragmented.
+    const std::size_t size = GENERATE(1U, 100U, 1'472U, 1'473U, 3'000U);
+    CAPTURE(size);
+    constexpr std::size_t count = 10;
+    RelayScene scene;
+    const auto socket = scene.open(2001, Delivery::descriptor);
+    const auto client = scene.acquire_relay(*socket);
+    const auto all = payload(size * count - size / 2);
+    client->send_several(size, all);
+    REQUIRE(scene.until([&] { return client->outcomes().size() == count; }));
+    CHECK(client->outcomes() == std::vector(count, Outcome::sent));
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto datagram = scene.next_at_peer(0, Milliseconds(2'000));
+        REQUIRE(datagram);
+        const auto end = std::min(all.size(), (i + 1) * size);
+        CHECK(datagram->data == Bytes(&all[i * size], &all[0] + end));
+        CHECK(datagram->from == DataPathScene::ours());
+        CHECK(datagram->from_port == 2001);
+    }
+    CHECK(scene.peer_counts() == 0);
+    CHECK(socket->counters().sent == count);
+}
+
+TEST_CASE("Several datagrams in one message are judged and limited one by one", "[data-path]") {
+    RelayScene scene;  // a bucket of 100
+    const auto socket = scene.open(2001, Delivery::descriptor);
+    const auto client = scene.acquire_relay(*socket);
+    const auto outcomes_are = [&](std::vector<std::pair<std::size_t, Outcome>> runs) {
+        std::vector<Outcome> expected;
+        for (const auto& [length, outcome] : runs) expected.insert(expected.end(), length, outcome);
+        static_cast<void>(
+            scene.until([&] { return client->outcomes().size() >= expected.size(); }));
+        CHECK(client->outcomes() == expected);
+    };
+    SECTION("what the bucket has goes, of the one as of the other message") {
+        client->send_several(10, payload(640));
+        client->send_several(10, payload(640));
+        client->send(DataPathScene::peer(), DataPathScene::peer_port, payload(1));
+        outcomes_are({{100, Outcome::sent}, {29, Outcome::would_block}});
+        CHECK(scene.peer_counts() == 100);
+        CHECK(socket->counters().sent == 100);
+        CHECK(socket->counters().rate_limited == 29);
+        scene.elapse(Milliseconds(80));  // two tokens
+        client->send_several(10, payload(50));
+        outcomes_are({{100, Outcome::sent},
+                      {29, Outcome::would_block},
+                      {2, Outcome::sent},
+                      {3, Outcome::would_block}});
+        CHECK(scene.peer_counts() == 2);
+    }
+    SECTION("a port that is forbidden is so for each") {
+        client->send_several(10, payload(30), DataPathScene::peer(), 67);
+        client->send_several(10, payload(30), Ipv4(10, 99, 0, 1));
+        outcomes_are({{3, Outcome::invalid_port}, {3, Outcome::not_connected}});
+        CHECK(socket->counters().denied == 3);
+        CHECK(socket->counters().not_connected == 3);
+        for (int i = 0; i < 2; ++i) client->send_several(10, payload(600));
+        REQUIRE(scene.until([&] { return client->outcomes().size() == 126; }));
+        CHECK(scene.peer_counts() == 100);  // none of these has cost a token
+    }
+    SECTION("the first that aims at a forbidden address is the last") {
+        client->send_several(10, payload(30));
+        client->send_several(10, payload(30), Ipv4(8, 8, 8, 8));
+        client->send_several(10, payload(30));
+        REQUIRE(scene.until([&] { return client->closed(); }));
+        outcomes_are({{3, Outcome::sent}, {1, Outcome::address_not_allowed}});
+        CHECK(socket->counters().denied == 1);
+        CHECK(scene.peer_counts() == 3);
+    }
+    SECTION("of a size that no device takes each goes by itself, as far as there are tokens") {
+        client->send_several(2'000, payload(64'000));
+        client->send_several(2'000, payload(64'000));
+        client->send_several(2'000, payload(64'000));
+        client->send_several(2'000, payload(64'000));
+        outcomes_are({{100, Outcome::sent}, {28, Outcome::would_block}});
+        CHECK(socket->counters().sent == 100);
+    }
 }
 
 TEST_CASE("A client that closes its end gives the socket back", "[data-path]") {

@@ -389,6 +389,38 @@ TEST_CASE("a rate of 0 is no limit", "[sending]") {
     CHECK(peer.overflows() == 0);
 }
 
+TEST_CASE("a batch is as many datagrams on the wire, of whatever size", "[sending]") {
+    // The last two travel in fragments.
+    const std::size_t size = GENERATE(1U, 32U, 1'472U, 1'473U, 4'000U);
+    CAPTURE(size);
+    lab::Connected connected("[limiter]\nrate = 0\n");
+    lab::Peer peer(connected.lan.server, 3000, "srv0");
+    lab::Capture wire(connected.lan.server, "srv0");
+    auto socket = connected.open_udp(2001);
+    std::vector<lab::Bytes> written;
+    std::vector<impnet::OutgoingDatagram> batch;
+    for (unsigned i = 0; i < 100; ++i)
+        written.push_back(lab::pattern(i % 10 == 9 ? size / 2 : size, i));
+    for (unsigned i = 0; i < 100; ++i) {
+        const impnet::Ipv4 to = i == 30 ? impnet::Ipv4(10, 77, 1, 255) : impnet::Ipv4(10, 77, 1, 1);
+        batch.push_back({to, 3000, lab::view(written[i])});
+    }
+    const std::span<const impnet::OutgoingDatagram> all(batch);
+    for (std::size_t first = 0; first < batch.size(); first += 20) {
+        for (const auto& result : socket.send_batch(all.subspan(first, 20)))
+            CHECK(lab::outcome(result) == "0");
+        for (std::size_t i = first; i < first + 20; ++i) {
+            const auto received = peer.receive(lab::Deadline(soon));
+            REQUIRE(received);
+            CHECK(received->data == written[i]);
+            CHECK(received->from == lab::Connected::address);
+            CHECK(received->from_port == 2001);
+            CHECK(received->ttl == 1);
+        }
+    }
+    CHECK(wire.udp_to(3000) == batch.size());
+}
+
 TEST_CASE("burst and rate are configured", "[sending]") {
     lab::Connected connected("[limiter]\nburst = 10\nrate = 1.0\n");
     lab::Peer peer(connected.lan.server, 3000, "srv0");

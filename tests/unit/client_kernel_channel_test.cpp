@@ -3,6 +3,7 @@
 // The client's data path without the daemon in it. A UDP socket on the loopback device stands where
 // the daemon's will: what the kernel itself does with a socket is the real thing, the daemon's
 // programs add errnos. Nothing leaves the loopback device.
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -181,6 +182,39 @@ TEST_CASE("a batch on the kernel path goes on after what was refused", "[client]
     CHECK(kernel.send(datagrams) == expected);
     for (std::size_t i = 0; i < 150; ++i) {
         if (expected[i] == Verdict::sent) CHECK(kernel.at_peer() == payloads[i]);
+    }
+    CHECK(kernel.at_peer() == "nothing");
+}
+
+TEST_CASE("datagrams that can go together and such that cannot arrive in order", "[client]") {
+    Kernel kernel;
+    const Descriptor other = udp_socket();
+    const auto port = port_of(kernel.peer.get());
+    const std::size_t large = 3'000;  // of which 21 fit into what the kernel takes at once
+    std::vector<std::pair<std::uint16_t, std::string>> written;
+    const auto write = [&](std::size_t size, std::size_t count, std::uint16_t to) {
+        for (std::size_t i = 0; i < count; ++i)
+            written.emplace_back(to, std::string(size, static_cast<char>('a' + i % 26)));
+    };
+    for (const std::size_t size : {std::size_t{1}, std::size_t{700}, large}) {
+        write(size, 5, port);
+        write(size / 2, 1, port);  // shorter, or empty
+        write(size, 3, port);
+        write(size + 1, 6, port);
+        write(size, 1, port_of(other.get()));
+        write(0, 7, port);
+        write(size, 70, port);
+    }
+    std::vector<OutgoingDatagram> datagrams;
+    datagrams.reserve(written.size());
+    for (const auto& [to, data] : written) datagrams.push_back(outgoing(loopback, to, data));
+    // Not all at once: a socket's buffer has no room for so much.
+    for (std::size_t i = 0; i < datagrams.size(); i += 30) {
+        const auto end = std::min(i + 30, datagrams.size());
+        const std::vector<OutgoingDatagram> part(&datagrams[i], &datagrams[i] + (end - i));
+        CHECK(kernel.send(part) == std::vector(part.size(), Verdict::sent));
+        for (std::size_t sent = i; sent < end; ++sent)
+            if (written[sent].first == port) CHECK(kernel.at_peer() == written[sent].second);
     }
     CHECK(kernel.at_peer() == "nothing");
 }

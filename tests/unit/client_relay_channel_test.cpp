@@ -7,10 +7,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include <arpa/inet.h>
@@ -39,8 +41,20 @@ class DaemonEnd {
   public:
     explicit DaemonEnd(int fd) : fd_(fd) {}
 
-    /// The next frame; nothing when the client has closed, or none comes for 5 s.
-    std::optional<Frame> read() const {
+    /// The next frame; nothing when the client has closed, or none comes for 5 s. Of several
+    /// datagrams in one message each is a frame, as if it had come by itself.
+    std::optional<Frame> read() {
+        if (frames_.empty()) {
+            const auto frame = read_message();
+            if (!frame) return std::nullopt;
+            take_apart(*frame);
+        }
+        auto frame = std::move(frames_.front());
+        frames_.pop_front();
+        return frame;
+    }
+    /// The next message as it is.
+    std::optional<Frame> read_message() const {
         pollfd waiting{.fd = fd_.get(), .events = POLLIN, .revents = 0};
         if (::poll(&waiting, 1, 5'000) != 1) return std::nullopt;
         std::vector<char> message(70'000);
@@ -98,7 +112,24 @@ class DaemonEnd {
     }
 
   private:
+    void take_apart(const Frame& message) {
+        const std::size_t size = message.header.kind == IMPNET_RELAY_DATAGRAMS
+                                     ? ntohs(message.header.local_port)
+                                     : message.payload.size();
+        std::uint16_t sequence = ntohs(message.header.sequence);
+        std::size_t at = 0;
+        do {
+            Frame frame{message.header, message.payload.substr(at, size)};
+            frame.header.kind = IMPNET_RELAY_DATAGRAM;
+            frame.header.local_port = 0;
+            frame.header.sequence = htons(sequence++);
+            frames_.push_back(frame);
+            at += size;
+        } while (at < message.payload.size());
+    }
+
     Descriptor fd_;
+    std::deque<Frame> frames_;
 };
 
 struct Relay {
@@ -163,6 +194,43 @@ TEST_CASE("a datagram becomes a frame, and its verdict the result", "[client]") 
     CHECK(seen.header.local_address == 0);
     CHECK(seen.header.local_port == 0);
     CHECK(seen.header.sequence == 0);
+}
+
+TEST_CASE("datagrams that are alike travel in one message", "[client]") {
+    Relay relay;
+    const std::string one = "one";
+    const std::string two = "two";
+    const std::string to = "to";
+    const std::string none;
+    const std::string large(1'473, 'x');
+    auto elsewhere = Relay::outgoing(one);
+    elsewhere.port = 5001;
+    const std::vector<OutgoingDatagram> datagrams = {
+        Relay::outgoing(one),   Relay::outgoing(two),
+        Relay::outgoing(to),  // the shorter ends it
+        Relay::outgoing(one),   elsewhere,
+        Relay::outgoing(none),  Relay::outgoing(none),
+        Relay::outgoing(large), Relay::outgoing(large)};
+    std::vector<Frame> seen;
+    {
+        Script script([&] {
+            for (int i = 0; i < 7; ++i)
+                if (auto frame = relay.daemon->read_message()) seen.push_back(*frame);
+            relay.daemon->verdict(0, std::vector<int>(datagrams.size(), IMPNET_RELAY_SENT));
+        });
+        CHECK(relay.send(datagrams) == std::vector(datagrams.size(), Verdict::sent));
+    }
+    std::vector<std::tuple<int, int, int, std::string>> messages;  // kind, sequence, size
+    for (const auto& frame : seen)
+        messages.emplace_back(frame.header.kind, ntohs(frame.header.sequence),
+                              ntohs(frame.header.local_port), frame.payload);
+    CHECK(messages == decltype(messages){{IMPNET_RELAY_DATAGRAMS, 0, 3, "onetwoto"},
+                                         {IMPNET_RELAY_DATAGRAM, 3, 0, "one"},
+                                         {IMPNET_RELAY_DATAGRAM, 4, 0, "one"},
+                                         {IMPNET_RELAY_DATAGRAM, 5, 0, ""},
+                                         {IMPNET_RELAY_DATAGRAM, 6, 0, ""},
+                                         {IMPNET_RELAY_DATAGRAM, 7, 0, large},
+                                         {IMPNET_RELAY_DATAGRAM, 8, 0, large}});
 }
 
 TEST_CASE("each relay verdict has its meaning", "[client]") {
@@ -299,7 +367,7 @@ TEST_CASE("the last words of a daemon that closed are heard, and the rest is clo
         CHECK(relay.backlog.size() == 1);
     }
     SECTION("with frames unread") {
-        const std::string payload = "x";
+        const std::string payload(1'473, 'x');  // too large to travel with another
         std::vector<Verdict> verdicts;
         {
             Script script([&] {

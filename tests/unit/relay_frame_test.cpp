@@ -71,13 +71,16 @@ TEST_CASE("Other versions and kinds are not understood", "[relay]") {
         CHECK(relay::decode(version).has_value() == (value == 1));
         auto kind = bytes_of(arrival);
         kind[1] = static_cast<std::uint8_t>(value);
-        CHECK(relay::decode(kind).has_value() == (value >= 1 && value <= 3));
-        CHECK_FALSE((relay::decode_request(kind) && value != 1));
+        CHECK(relay::decode(kind).has_value() == (value >= 1 && value <= 4));
     }
 }
 
 TEST_CASE("A client sends datagrams, and leaves alone what is not its to fill in", "[relay]") {
-    CHECK(relay::decode_request(bytes_of(request)) == request);
+    CHECK(relay::decode_request(bytes_of(request)) == relay::Request{.peer = Ipv4(10, 1, 2, 3),
+                                                                     .peer_port = 4000,
+                                                                     .sequence = 65535,
+                                                                     .count = 1,
+                                                                     .size = 0});
     for (std::size_t at = 8; at < 14; ++at) {
         auto bytes = bytes_of(request);
         bytes[at] = 1;
@@ -85,6 +88,43 @@ TEST_CASE("A client sends datagrams, and leaves alone what is not its to fill in
         CHECK(relay::decode(bytes));
         CHECK_FALSE(relay::decode_request(bytes));
     }
+    for (const auto kind : {IMPNET_RELAY_VERDICT, IMPNET_RELAY_RESUMED, IMPNET_RELAY_DATAGRAMS}) {
+        auto other = request;
+        other.kind = kind;
+        CHECK_FALSE(relay::decode_request(bytes_of(other)));
+    }
+}
+
+TEST_CASE("A client sends several datagrams at once, if they are so many and alike", "[relay]") {
+    // The size of each, that of all, and how many these are; none: it is refused.
+    const auto [size, all, count] =
+        GENERATE(table<std::uint16_t, std::size_t, std::size_t>({{10, 11, 2},
+                                                                 {10, 20, 2},
+                                                                 {10, 21, 3},
+                                                                 {1, 64, 64},
+                                                                 {1023, 65472, 64},
+                                                                 {1024, 65507, 64},
+                                                                 {32754, 65507, 2},
+                                                                 {65506, 65507, 2},
+                                                                 {10, 0, 0},
+                                                                 {10, 10, 0},
+                                                                 {10, 9, 0},
+                                                                 {0, 10, 0},
+                                                                 {1, 65, 0},
+                                                                 {1022, 65409, 0},
+                                                                 {65507, 65507, 0}}));
+    CAPTURE(size, all);
+    auto header = request;
+    header.kind = IMPNET_RELAY_DATAGRAMS;
+    header.local_port = size;
+    auto bytes = bytes_of(header);
+    bytes.resize(relay::header_size + all);
+    const auto decoded = relay::decode_request(bytes);
+    CHECK(decoded.has_value() == (count > 0));
+    if (!decoded) return;
+    CHECK(decoded->count == count);
+    CHECK(decoded->size == size);
+    CHECK(decoded->sequence == 65535);
 }
 
 TEST_CASE("Whatever arrives is either refused or encodes to the same bytes", "[relay]") {

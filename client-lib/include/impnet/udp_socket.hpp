@@ -79,6 +79,9 @@ class IMPNET_API UdpSocket {
     }
 
     /// Sends many with few system calls: the same result for each as `send` would give, in order.
+    /// Datagrams that follow each other to one address and of one size, of at most 1472 bytes, are
+    /// several times as fast as others: they travel together up to where they leave (UDP_SEGMENT,
+    /// udp(7)).
     std::vector<Result<SendResult>> send_batch(std::span<const OutgoingDatagram> datagrams);
 
     /// After a `would_block`: how long from now until one more datagram may pass; 0: it may now, or

@@ -316,9 +316,6 @@ int impnet_egress(struct __sk_buff *skb)
 
     if (!sk || !set)
         return 0;
-    sk = bpf_sk_fullsock(sk);
-    if (!sk)
-        return 0;
     order = bpf_sk_storage_get(&orders, sk, 0, 0);
     account = bpf_sk_storage_get(&accounts, sk, 0, 0);
     if (!order || !account || (order->flags & IMPNET_PROBE)) {
@@ -357,9 +354,6 @@ int impnet_ingress(struct __sk_buff *skb)
     struct bpf_sock *sk = skb->sk;
     __u32 network;
 
-    if (!sk)
-        return 0;
-    sk = bpf_sk_fullsock(sk);
     if (!sk)
         return 0;
     order = bpf_sk_storage_get(&orders, sk, 0, 0);

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include <arpa/inet.h>
+#include <netinet/udp.h>
 #include <sys/mman.h>
 
 namespace impnetd::relay {
@@ -43,40 +44,49 @@ std::uint8_t* Batch::begin(std::size_t slot) const {
     return memory_ + slot * stride;
 }
 
-Batch::Outcome Batch::receive_frames(int fd) {
-    for (mmsghdr& message : received_) message.msg_hdr = {};
-    return receive(fd, 0);
+Batch::Outcome Batch::receive_frames(int fd, std::size_t most) {
+    return receive(fd, Content::frames, most);
 }
 
 Batch::Outcome Batch::receive_datagrams(int fd) {
-    for (std::size_t slot = 0; slot < capacity; ++slot) {
+    return receive(fd, Content::datagrams, capacity);
+}
+
+/// Slots whose headers the kernel has written to, or all if they were for something else.
+void Batch::prepare(Content content) {
+    const std::size_t stale = content == content_ ? filled_ : capacity;
+    const std::size_t offset = content == Content::datagrams ? header_size : 0;
+    for (std::size_t slot = 0; slot < stale; ++slot) {
+        received_parts_[slot] = {begin(slot) + offset, slot_size - offset};
         msghdr& message = received_[slot].msg_hdr;
         message = {};
+        message.msg_iov = &received_parts_[slot];
+        message.msg_iovlen = 1;
+        if (content != Content::datagrams) continue;
         message.msg_name = &addresses_[slot];
         message.msg_namelen = sizeof(addresses_[slot]);
         message.msg_control = &controls_[slot];
         message.msg_controllen = sizeof(controls_[slot]);
     }
-    return receive(fd, header_size);
+    content_ = content;
+    filled_ = 0;
 }
 
-Batch::Outcome Batch::receive(int fd, std::size_t offset) {
+Batch::Outcome Batch::receive(int fd, Content content, std::size_t most) {
     if (touched_by_large_ > large_pages_kept) {
         ::madvise(memory_, memory_size, MADV_DONTNEED);
         touched_by_large_ = 0;
     }
-    for (std::size_t slot = 0; slot < capacity; ++slot) {
-        received_parts_[slot] = {begin(slot) + offset, slot_size - offset};
-        received_[slot].msg_hdr.msg_iov = &received_parts_[slot];
-        received_[slot].msg_hdr.msg_iovlen = 1;
-    }
-    const int count = ::recvmmsg(fd, received_.data(), capacity, MSG_DONTWAIT, nullptr);
+    prepare(content);
+    const int count =
+        ::recvmmsg(fd, received_.data(), static_cast<unsigned>(most), MSG_DONTWAIT, nullptr);
     if (count < 0) return {.count = 0, .error = errno};
-    for (int slot = 0; slot < count; ++slot) {
-        const std::size_t size = received_[static_cast<std::size_t>(slot)].msg_len;
+    filled_ = static_cast<std::size_t>(count);
+    for (std::size_t slot = 0; slot < filled_; ++slot) {
+        const std::size_t size = received_[slot].msg_len;
         if (size > small) touched_by_large_ += size;
     }
-    return {.count = static_cast<std::size_t>(count), .error = 0};
+    return {.count = filled_, .error = 0};
 }
 
 std::span<const std::uint8_t> Batch::frame(std::size_t slot) const {
@@ -116,9 +126,10 @@ void Batch::begin_list(const PacketOrigin& origin) {
     origin_ = origin;
 }
 
-void Batch::list_datagram(std::size_t slot, Ipv4 to, std::uint16_t port) {
-    addresses_[listed_] = socket_address(to, port);
+void Batch::list_request(std::size_t slot, const Request& request) {
+    addresses_[listed_] = socket_address(request.peer, request.peer_port);
     list_parts_[listed_] = {begin(slot) + header_size, frame(slot).size() - header_size};
+    requests_[listed_] = request;
     msghdr& message = list_[listed_].msg_hdr;
     message = {};
     message.msg_name = &addresses_[listed_];
@@ -126,7 +137,27 @@ void Batch::list_datagram(std::size_t slot, Ipv4 to, std::uint16_t port) {
     message.msg_iov = &list_parts_[listed_];
     message.msg_iovlen = 1;
     origin_.attach_to(message);
+    if (request.count > 1) {
+        // Behind the origin.
+        auto& control = controls_[listed_];
+        std::memcpy(control.bytes, message.msg_control, message.msg_controllen);
+        message.msg_control = control.bytes;
+        message.msg_controllen = sizeof(control.bytes);
+        cmsghdr* entry = CMSG_NXTHDR(&message, CMSG_FIRSTHDR(&message));
+        const auto size = static_cast<std::uint16_t>(request.size);
+        entry->cmsg_level = IPPROTO_UDP;
+        entry->cmsg_type = UDP_SEGMENT;
+        entry->cmsg_len = CMSG_LEN(sizeof(size));
+        std::memcpy(CMSG_DATA(entry), &size, sizeof(size));
+    }
     ++listed_;
+}
+
+void Batch::cut(std::size_t listed, std::size_t count) {
+    Request& request = requests_[listed];
+    if (count >= request.count) return;
+    request.count = count;
+    list_parts_[listed].iov_len = count * request.size;
 }
 
 void Batch::list_frame(std::size_t slot, const Header& header) {
@@ -144,6 +175,23 @@ Batch::Outcome Batch::send(int fd, std::size_t first, std::size_t last) {
                                  MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count < 0) return {.count = 0, .error = errno};
     return {.count = static_cast<std::size_t>(count), .error = 0};
+}
+
+Batch::Outcome Batch::send_apart(int fd, std::size_t listed) const {
+    const Request& request = requests_[listed];
+    const auto& all = list_parts_[listed];
+    msghdr message = list_[listed].msg_hdr;
+    iovec part{};
+    message.msg_iov = &part;
+    message.msg_controllen = origin_.size();
+    for (std::size_t i = 0; i < request.count; ++i) {
+        const std::size_t offset = i * request.size;
+        part = {static_cast<std::uint8_t*>(all.iov_base) + offset,
+                std::min(request.size, all.iov_len - offset)};
+        if (::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+            return {.count = i, .error = errno};
+    }
+    return {.count = request.count, .error = 0};
 }
 
 }  // namespace impnetd::relay

@@ -45,9 +45,9 @@ class Batch {
     Batch(const Batch&) = delete;
     Batch& operator=(const Batch&) = delete;
 
-    /// Fills the slots with whole messages from a client. The end of the stream is an empty
-    /// message.
-    Outcome receive_frames(int fd);
+    /// Fills slots with whole messages from a client, at most so many. The end of the stream is an
+    /// empty message.
+    Outcome receive_frames(int fd, std::size_t most = capacity);
     /// Fills them with datagrams from the network, behind room for a header.
     Outcome receive_datagrams(int fd);
 
@@ -61,28 +61,43 @@ class Batch {
     /// Begins a new list of messages to send. `origin`: of the datagrams that get listed.
     void begin_list(const PacketOrigin& origin = {});
     std::size_t listed() const { return listed_; }
-    /// Lists the payload of a slot that holds a message from a client.
-    void list_datagram(std::size_t slot, Ipv4 to, std::uint16_t port);
+    /// Lists the datagrams of a slot that holds a message from a client, as one message: the kernel
+    /// cuts several apart where they leave (UDP_SEGMENT, udp(7)).
+    void list_request(std::size_t slot, const Request& request);
+    /// Datagrams of a listed request.
+    std::size_t datagrams(std::size_t listed) const { return requests_[listed].count; }
+    /// Leaves only the first `count` of them.
+    void cut(std::size_t listed, std::size_t count);
     /// Writes the header of a slot that holds a datagram from the network, and lists both.
     void list_frame(std::size_t slot, const Header& header);
     /// Sends listed messages [first, last); returns how many went. An error is that of the first.
     Outcome send(int fd, std::size_t first, std::size_t last);
+    /// Sends the datagrams of a listed request one by one; returns how many went, and why no more.
+    Outcome send_apart(int fd, std::size_t listed) const;
 
   private:
-    Outcome receive(int fd, std::size_t offset);
+    enum class Content : std::uint8_t { nothing, frames, datagrams };
+
+    Outcome receive(int fd, Content content, std::size_t most);
+    void prepare(Content content);
     std::uint8_t* begin(std::size_t slot) const;
 
     std::uint8_t* memory_;
     std::size_t touched_by_large_ = 0;
     std::size_t listed_ = 0;
     PacketOrigin origin_;
+    Content content_ = Content::nothing;  // that the headers are ready for, but for
+    std::size_t filled_ = 0;              // the first so many
     std::array<mmsghdr, capacity> received_{};
     std::array<iovec, capacity> received_parts_{};
     std::array<mmsghdr, capacity> list_{};
     std::array<iovec, capacity> list_parts_{};
+    std::array<Request, capacity> requests_{};
     std::array<sockaddr_in, capacity> addresses_{};
+    /// Of a datagram that came, or of those to send.
     struct Control {
-        alignas(cmsghdr) char bytes[CMSG_SPACE(sizeof(in_pktinfo))];
+        alignas(
+            cmsghdr) char bytes[CMSG_SPACE(sizeof(in_pktinfo)) + CMSG_SPACE(sizeof(std::uint16_t))];
     };
     std::array<Control, capacity> controls_{};
 };

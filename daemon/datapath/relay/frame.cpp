@@ -30,7 +30,7 @@ std::optional<Header> decode(std::span<const std::uint8_t> message) {
     impnet_relay_header wire{};
     std::memcpy(&wire, message.data(), sizeof(wire));
     if (wire.version != IMPNET_RELAY_VERSION) return std::nullopt;
-    if (wire.kind < IMPNET_RELAY_DATAGRAM || wire.kind > IMPNET_RELAY_RESUMED) {
+    if (wire.kind < IMPNET_RELAY_DATAGRAM || wire.kind > IMPNET_RELAY_DATAGRAMS) {
         return std::nullopt;
     }
     return Header{.kind = static_cast<impnet_relay_kind>(wire.kind),
@@ -41,11 +41,22 @@ std::optional<Header> decode(std::span<const std::uint8_t> message) {
                   .sequence = ntohs(wire.sequence)};
 }
 
-std::optional<Header> decode_request(std::span<const std::uint8_t> message) {
+std::optional<Request> decode_request(std::span<const std::uint8_t> message) {
     const std::optional<Header> header = decode(message);
-    if (!header || header->kind != IMPNET_RELAY_DATAGRAM) return std::nullopt;
-    if (!header->local.is_zero() || header->local_port != 0) return std::nullopt;
-    return header;
+    if (!header || !header->local.is_zero()) return std::nullopt;
+    const std::size_t payload = message.size() - header_size;
+    Request request{.peer = header->peer,
+                    .peer_port = header->peer_port,
+                    .sequence = header->sequence,
+                    .count = 1,
+                    .size = payload};
+    const std::size_t size = header->local_port;
+    if (header->kind == IMPNET_RELAY_DATAGRAM && size == 0) return request;
+    if (header->kind != IMPNET_RELAY_DATAGRAMS || payload <= size || size == 0) return std::nullopt;
+    request.size = size;
+    request.count = (payload + size - 1) / size;
+    if (request.count > IMPNET_RELAY_MOST_DATAGRAMS) return std::nullopt;
+    return request;
 }
 
 }  // namespace impnetd::relay

@@ -38,8 +38,18 @@ std::array<std::uint8_t, header_size> encode(const Header& header);
 /// The header that a message begins with. Nothing: too short, another version, an unknown kind.
 std::optional<Header> decode(std::span<const std::uint8_t> message);
 
-/// The header of a message from a client, which may send nothing but datagrams and must leave alone
-/// what is not its to fill in. Nothing: a client that does not keep to the protocol.
-std::optional<Header> decode_request(std::span<const std::uint8_t> message);
+/// What a client asks for: datagrams, one or several alike.
+struct Request {
+    Ipv4 peer;
+    std::uint16_t peer_port = 0;
+    std::uint16_t sequence = 0;  ///< of the first
+    std::size_t count = 1;
+    std::size_t size = 0;  ///< of each; the last of several may be shorter
+
+    friend bool operator==(const Request&, const Request&) = default;
+};
+
+/// Nothing: a client that does not keep to the protocol.
+std::optional<Request> decode_request(std::span<const std::uint8_t> message);
 
 }  // namespace impnetd::relay

@@ -24,6 +24,10 @@ namespace {
 // (`client_has_room`), and several of the largest messages fit into any.
 constexpr int pair_buffer = 208 * 1024;
 
+/// Requests that are read at once from a client that puts many datagrams into each, so that others
+/// have their turn.
+constexpr std::size_t full_requests = 4;
+
 #ifdef SO_PASSRIGHTS
 constexpr int so_passrights = SO_PASSRIGHTS;
 #else
@@ -190,17 +194,23 @@ void RelaySocket::client_ready() {
 
 // --- From the client to the network ------------------------------------------------------------
 
-/// A batch of requests and what is to be told of each.
+/// A batch of requests and what is to be told of each datagram.
 struct RelaySocket::Judged {
-    std::size_t count = 0;  // fewer than there were, if the last of them ends the socket
-    std::array<Verdict, Batch::capacity> verdicts;
+    std::size_t count = 0;  // requests: fewer than there were, if the last of them ends the socket
+    std::vector<Verdict> verdicts;
+    std::array<std::size_t, Batch::capacity> first{};   // verdict of each request
     std::array<std::size_t, Batch::capacity> passed{};  // slots of those listed to be sent
     std::string end_reason;                             // not empty: it ends the socket
     bool hung_up = false;                               // the client's own doing
+
+    /// The verdicts of a listed request, from that of one of its datagrams on.
+    std::span<Verdict> of(std::size_t listed, std::size_t datagram, std::size_t count) {
+        return std::span(verdicts).subspan(first[passed[listed]] + datagram, count - datagram);
+    }
 };
 
 void RelaySocket::read_requests() {
-    const Batch::Outcome outcome = shared_.batch.receive_frames(client_.get());
+    const Batch::Outcome outcome = shared_.batch.receive_frames(client_.get(), at_once_);
     if (outcome.count > 0)
         relay_requests(outcome.count, Attempt::first);
     else if (!is_passing(outcome.error))
@@ -216,6 +226,7 @@ void RelaySocket::send_held() {
 void RelaySocket::relay_requests(std::size_t count, Attempt attempt) {
     Batch& batch = shared_.batch;
     Judged judged = judge_requests(count);
+    at_once_ = judged.verdicts.size() > Batch::capacity ? full_requests : Batch::capacity;
     const std::size_t allowed = take_for_listed(judged);
     const std::size_t through = allowed == 0 ? 0 : send_listed(allowed, attempt, judged);
     // Verdicts come in order, so whatever is behind a datagram that has to wait waits with it, and
@@ -228,10 +239,9 @@ void RelaySocket::relay_requests(std::size_t count, Attempt attempt) {
             held_.emplace_back(frame.begin(), frame.end());
         }
     }
-    for (std::size_t slot = 0; slot < done; ++slot) {
-        this->count(judged.verdicts[slot].value);
-        verdicts_.push_back(judged.verdicts[slot]);
-    }
+    if (!all) judged.verdicts.resize(judged.first[done]);
+    for (const auto& verdict : judged.verdicts) this->count(verdict.value);
+    verdicts_.insert(verdicts_.end(), judged.verdicts.begin(), judged.verdicts.end());
     tell_verdicts();
     if (!all || judged.end_reason.empty()) return;
     if (judged.hung_up)
@@ -240,17 +250,25 @@ void RelaySocket::relay_requests(std::size_t count, Attempt attempt) {
         revoke(judged.end_reason);
 }
 
-/// How many of the listed datagrams may leave now: for these it takes tokens, the others it
-/// refuses.
+/// How many of the listed requests may leave now, the last of them perhaps in part: for these it
+/// takes tokens, the other datagrams it refuses.
 std::size_t RelaySocket::take_for_listed(Judged& judged) {
-    const std::size_t listed = shared_.batch.listed();
+    Batch& batch = shared_.batch;
+    const std::size_t listed = batch.listed();
     std::size_t allowed = 0;
     std::uint64_t wait = 0;
-    while (allowed < listed && (wait = rate_.take()) == 0) ++allowed;
-    for (std::size_t i = allowed; i < listed; ++i) {
-        auto& verdict = judged.verdicts[judged.passed[i]];
-        verdict.value = IMPNET_RELAY_WOULD_BLOCK;
-        verdict.wait_usec = microseconds(wait);
+    for (std::size_t i = 0; i < listed; ++i) {
+        const std::size_t datagrams = batch.datagrams(i);
+        std::size_t taken = 0;
+        while (wait == 0 && taken < datagrams && (wait = rate_.take()) == 0) ++taken;
+        if (taken > 0) {
+            batch.cut(i, taken);
+            ++allowed;
+        }
+        for (auto& verdict : judged.of(i, taken, datagrams)) {
+            verdict.value = IMPNET_RELAY_WOULD_BLOCK;
+            verdict.wait_usec = microseconds(wait);
+        }
     }
     return allowed;
 }
@@ -261,6 +279,7 @@ RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
     const auto& network = rules.network;
     batch.begin_list(network ? PacketOrigin(udp_.ifindex(), network->address) : PacketOrigin());
     Judged judged;
+    judged.verdicts.reserve(count);
     while (judged.count < count && judged.end_reason.empty()) {
         const std::size_t slot = judged.count;
         const auto frame = batch.frame(slot);
@@ -271,41 +290,53 @@ RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
             judged.end_reason = judged.hung_up ? closed_by_holder : "protocol error";
             break;
         }
-        const EgressVerdict verdict =
-            judge_egress(rules, request->peer, request->peer_port, frame.size() - header_size);
-        judged.verdicts[judged.count++] = {request->sequence, verdict_of(verdict)};
-        if (verdict == EgressVerdict::pass) {
+        const EgressVerdict egress =
+            judge_egress(rules, request->peer, request->peer_port, request->size);
+        const auto verdict = verdict_of(egress);
+        const bool forbidden = verdict == IMPNET_RELAY_ADDRESS_NOT_ALLOWED;
+        judged.first[judged.count++] = judged.verdicts.size();
+        // The first one that aims there is the last of all.
+        for (std::size_t i = 0; i < (forbidden ? 1 : request->count); ++i)
+            judged.verdicts.push_back({static_cast<std::uint16_t>(request->sequence + i), verdict});
+        if (egress == EgressVerdict::pass) {
             judged.passed[batch.listed()] = slot;
-            batch.list_datagram(slot, request->peer, request->peer_port);
+            batch.list_request(slot, *request);
         }
-        if (judged.verdicts[slot].value == IMPNET_RELAY_ADDRESS_NOT_ALLOWED) {
+        if (forbidden)
             judged.end_reason = reason_of_denial(rules, request->peer, request->peer_port);
-        }
     }
     return judged;
 }
 
-/// Sends the first `allowed` listed datagrams, which have their tokens. Returns how many are
-/// through, sent or refused; the next one has to wait until the network has room. If it has waited
-/// `again`, in vain, it is refused: the kernel is short of memory, and asking on and on would not
-/// help it.
+/// Sends the first `allowed` listed requests, whose datagrams have their tokens. Returns how many
+/// are through, sent or refused; the next one has to wait until the network has room. If it has
+/// waited `again`, in vain, it is refused: the kernel is short of memory, and asking on and on
+/// would not help it.
 std::size_t RelaySocket::send_listed(std::size_t allowed, Attempt attempt, Judged& judged) {
+    Batch& batch = shared_.batch;
     udp_.set_deaf(false);  // an answer may be here before we are back
     std::size_t through = 0;
-    std::size_t sent = 0;
+    std::size_t unsent = 0;
+    for (std::size_t i = 0; i < allowed; ++i) unsent += batch.datagrams(i);
+    const std::size_t before = unsent;
     while (through < allowed) {
-        const Batch::Outcome outcome = shared_.batch.send(udp_.fd(), through, allowed);
-        sent += outcome.count;
-        through += outcome.count;
+        Batch::Outcome outcome = batch.send(udp_.fd(), through, allowed);
+        for (std::size_t i = 0; i < outcome.count; ++i) unsent -= batch.datagrams(through++);
         if (outcome.count > 0 || outcome.error == EINTR) continue;
-        const bool full = is_full(outcome.error);
-        if (full && (attempt == Attempt::first || sent > 0)) break;
-        judged.verdicts[judged.passed[through++]].value =
-            full ? IMPNET_RELAY_WOULD_BLOCK : verdict_of_errno(outcome.error);
+        if (is_full(outcome.error) && (attempt == Attempt::first || unsent < before)) break;
+        const std::size_t datagrams = batch.datagrams(through);
+        // The device cannot send several at once, or would have to fragment them; or they would all
+        // be refused.
+        if (datagrams > 1) outcome = batch.send_apart(udp_.fd(), through);
+        unsent -= outcome.count;
+        const auto refused =
+            is_full(outcome.error) ? IMPNET_RELAY_WOULD_BLOCK : verdict_of_errno(outcome.error);
+        for (auto& verdict : judged.of(through, outcome.count, datagrams)) verdict.value = refused;
+        ++through;
         attempt = Attempt::first;
     }
-    rate_.give_back(allowed - sent);
-    come_into_force(sent > 0);
+    rate_.give_back(unsent);
+    come_into_force(unsent < before);
     return through;
 }
 

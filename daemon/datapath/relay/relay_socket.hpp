@@ -118,7 +118,8 @@ class RelaySocket final : public DataSocket {
     bool acquired_ = false;
     bool resumed_untold_ = false;                  // see IMPNET_RELAY_RESUMED
     bool client_full_ = false;                     // arrivals wait for room
-    std::vector<Verdict> verdicts_;                // wait for room, at most one batch
+    std::size_t at_once_ = Batch::capacity;        // requests that are read
+    std::vector<Verdict> verdicts_;                // wait for room, at most those of one batch
     std::vector<std::vector<std::uint8_t>> held_;  // requests that the network had no room for
 
     std::optional<Poll> network_poll_;
