@@ -380,7 +380,7 @@ TEST_CASE("The running client has the two capabilities it needs, and no way to m
     CHECK(descriptors.size() == 6);
 }
 
-TEST_CASE("No answer to a renewal is missed", "[lease]") {
+TEST_CASE("No answer to a renewal is missed", "[lease][alone]") {
     RealScene scene;
     scene.serve(Ipv4(10, 77, 1, 100));
     scene.port().start(scene.request());

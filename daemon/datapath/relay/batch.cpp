@@ -143,7 +143,7 @@ void Batch::list_request(std::size_t slot, const Request& request) {
         std::memcpy(control.bytes, message.msg_control, message.msg_controllen);
         message.msg_control = control.bytes;
         message.msg_controllen = sizeof(control.bytes);
-        cmsghdr* entry = CMSG_NXTHDR(&message, CMSG_FIRSTHDR(&message));
+        auto* entry = reinterpret_cast<cmsghdr*>(control.bytes + PacketOrigin::size());
         const auto size = static_cast<std::uint16_t>(request.size);
         entry->cmsg_level = IPPROTO_UDP;
         entry->cmsg_type = UDP_SEGMENT;
@@ -183,7 +183,7 @@ Batch::Outcome Batch::send_apart(int fd, std::size_t listed) const {
     msghdr message = list_[listed].msg_hdr;
     iovec part{};
     message.msg_iov = &part;
-    message.msg_controllen = origin_.size();
+    message.msg_controllen = PacketOrigin::size();
     for (std::size_t i = 0; i < request.count; ++i) {
         const std::size_t offset = i * request.size;
         part = {static_cast<std::uint8_t*>(all.iov_base) + offset,
