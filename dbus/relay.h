@@ -5,10 +5,11 @@
  * network byte order. libimpnet-client speaks it; a program that does without the library may, too.
  *
  * Client to daemon: DATAGRAM. peer_*: the destination. sequence: the client's count, modulo 2^16.
- * The rest is 0. Or DATAGRAMS, up to 64 of one size to one destination in one message, which is much
- * faster: local_port: that size; the payload: theirs, one after the other, of which the last may be
- * shorter; sequence: the first one's, from which the others count on. They are judged, sent and
- * answered as if each had come by itself. Anything else ends the socket.
+ * The rest is 0. Or DATAGRAMS, 2 to 64 of one size to one destination in one message, which is much
+ * faster: local_port: that size; the payload: theirs, one after the other, together at most 65507
+ * bytes, of which the last may be shorter; sequence: the first one's, from which the others count
+ * on. They are judged, sent and answered as if each had come by itself. Anything else ends the
+ * socket.
  *
  * Daemon to client: DATAGRAM, one that arrived. peer_*: its sender; local_*: the address it was
  * sent to (own, subnet broadcast or 255.255.255.255) and our port. sequence is 0. VERDICT, for each

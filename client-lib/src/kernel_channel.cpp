@@ -17,8 +17,8 @@ namespace {
 constexpr std::size_t datagrams_at_once = most_alike;
 /// From so many on it pays to have the kernel cut them apart.
 constexpr std::size_t fewest_segments = 4;
-/// So many datagrams go one by one after the rate limit has refused some together: who is at the
-/// limit would be refused nearly always.
+/// So many datagrams go one by one after some were refused together: who is at the rate limit would
+/// be refused nearly always.
 constexpr std::size_t singles_after_refusal = 1'024;
 /// Longer than any wait of a limiter that lets anything pass.
 constexpr std::chrono::nanoseconds longest_wait = std::chrono::hours(24);
@@ -77,6 +77,7 @@ void KernelChannel::send(std::span<const OutgoingDatagram> datagrams, std::span<
     while (!datagrams.empty()) {
         std::size_t count = alike(datagrams);
         std::size_t answered = 0;
+        largest_tried_.reset();
         if (count >= fewest_segments)
             answered = send_alike(datagrams.first(count), verdicts.first(count));
         if (answered == 0) {
@@ -88,6 +89,9 @@ void KernelChannel::send(std::span<const OutgoingDatagram> datagrams, std::span<
                 count += next;
             send_some(datagrams.first(count), verdicts.first(count));
             answered = count;
+            // Each by itself it went: together it cannot.
+            if (largest_tried_ && verdicts.front() == Verdict::sent)
+                largest_segment_ = *largest_tried_;
         }
         datagrams = datagrams.subspan(answered);
         verdicts = verdicts.subspan(answered);
@@ -101,9 +105,9 @@ std::size_t KernelChannel::alike(std::span<const OutgoingDatagram> datagrams) co
     return count_alike(datagrams, largest_segment_);
 }
 
-/// The kernel cuts them apart where they leave (UDP_SEGMENT, udp(7)): up to there they are one,
-/// which is refused as the first of them would be. How many are answered: all, the first, or none,
-/// which have to be sent otherwise.
+/// The kernel cuts them apart where they leave (UDP_SEGMENT, udp(7)): up to there they are one. How
+/// many are answered: all; the first, for which the refusal holds (or, if there were not tokens for
+/// all of them, another try); or none, which have to be sent otherwise.
 std::size_t KernelChannel::send_alike(std::span<const OutgoingDatagram> datagrams,
                                       std::span<Verdict> verdicts) {
     if (single_ > 0 || ended_) {
@@ -138,11 +142,15 @@ std::size_t KernelChannel::send_alike(std::span<const OutgoingDatagram> datagram
             return datagrams.size();
         case EIO:
         case EOPNOTSUPP:  // not over this device
-            largest_segment_ = 0;
+            largest_tried_ = 0;
             return 0;
-        case EINVAL:
+        case EINVAL:    // or the address has just gone
         case EMSGSIZE:  // they would have to be fragmented here
-            largest_segment_ = size - 1U;
+            largest_tried_ = size - 1U;
+            return 0;
+        case ENOBUFS:
+        case ENOMEM:  // for so much at once
+            single_ = singles_after_refusal;
             return 0;
         default:
             single_ = singles_after_refusal;

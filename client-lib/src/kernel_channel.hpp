@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -81,6 +82,7 @@ class KernelChannel final : public DataChannel {
     void note(Verdict verdict);
 
     std::size_t largest_segment_ = largest_alike;  ///< that the device takes, as far as is known
+    std::optional<std::size_t> largest_tried_;  ///< it would be this, if the refusal was about that
     std::size_t single_ = 0;    ///< datagrams that are not sent together with others for now
     std::uint16_t bound_port_;  ///< what the socket is bound to, in force or not
 };

@@ -40,18 +40,18 @@ void check_as_request(Bytes message) {
         demand(std::equal(encoded.begin(), encoded.end(), message.begin()),
                "a header is encoded as it was decoded");
     }
+    const auto payload = message.size() - std::min(message.size(), relay::header_size);
+    const std::size_t size = header ? header->local_port : 0;
+    const bool one = header && header->kind == IMPNET_RELAY_DATAGRAM && size == 0;
+    const bool several = header && header->kind == IMPNET_RELAY_DATAGRAMS && size > 0 &&
+                         payload > size && payload <= size * IMPNET_RELAY_MOST_DATAGRAMS &&
+                         payload <= impnetd::max_payload;
     const auto request = relay::decode_request(message);
+    demand(request.has_value() == ((one || several) && header->local.is_zero()),
+           "a client sends datagrams, and fills in nothing else");
     if (!request) return;
-    demand(header && header->local.is_zero(), "a client fills in nothing else");
-    const auto payload = message.size() - relay::header_size;
-    const bool several = header->kind == IMPNET_RELAY_DATAGRAMS;
-    demand(several || header->kind == IMPNET_RELAY_DATAGRAM, "a client sends datagrams");
-    demand(several ? request->count >= 2 && request->count <= IMPNET_RELAY_MOST_DATAGRAMS
-                   : request->count == 1,
-           "so many as the kind says");
-    demand(payload <= request->count * request->size &&
-               (!several || payload > (request->count - 1) * request->size),
-           "they are all there, and no more");
+    demand(request->count == (several ? (payload - 1) / size + 1 : 1), "so many as there are");
+    demand(request->size == (several ? size : payload), "and of their size");
 }
 
 /// What the client should make of the messages.

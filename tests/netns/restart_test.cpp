@@ -346,7 +346,9 @@ TEST_CASE("the bus goes and comes back: sessions and sockets stay", "[restart]")
         claim = before.claim();
         lan.bus.stop();
     }
-    replug(lan, [&, at = daemon.log().size()](const char* text) mutable {
+    // What happens before the daemon has noticed, it tells a bus that is not there.
+    replug(lan, [&, at = daemon.process().wait_output(" bus_lost ", lab::Deadline(soon))](
+                    const char* text) mutable {
         at = daemon.process().wait_output(text, lab::Deadline(soon), at);
     });
     lan.bus.start();
@@ -390,9 +392,9 @@ TEST_CASE("steps that nobody could be told outlive a crash, too", "[restart]") {
         claim = before.claim();
         lan.bus.stop();
     }
-    replug(lan, [&, at = service.log().size()](const char* text) mutable {
-        at = service.wait_log(text, lab::Deadline(soon), at);
-    });
+    replug(lan,
+           [&, at = service.wait_log(" bus_lost ", lab::Deadline(soon), 0)](
+               const char* text) mutable { at = service.wait_log(text, lab::Deadline(soon), at); });
     service.crash(SIGKILL);
     lan.bus.start();
     REQUIRE(lan.bus.wait_owned("org.impnet1", lab::Deadline(soon)));

@@ -87,17 +87,18 @@ struct Kernel {
     }
 };
 
-/// From here on the kernel answers each send of this thread with an errno. For good.
-void refuse_sends(int error) {
+/// From here on the kernel answers these calls of this thread with an errno. For good.
+void refuse(const std::vector<unsigned>& calls, int error) {
     const auto refused = SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error);
-    std::array<sock_filter, 6> program{
-        sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendto, 3, 0),
-        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendmsg, 2, 0),
-        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendmmsg, 1, 0),
-        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        sock_filter BPF_STMT(BPF_RET | BPF_K, refused)};
-    const sock_fprog filter{.len = program.size(), .filter = program.data()};
+    std::vector<sock_filter> program{
+        sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+    for (const unsigned call : calls) {
+        program.push_back(sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1));
+        program.push_back(sock_filter BPF_STMT(BPF_RET | BPF_K, refused));
+    }
+    program.push_back(sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+    const sock_fprog filter{.len = static_cast<unsigned short>(program.size()),
+                            .filter = program.data()};
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0)
         throw std::runtime_error("seccomp");
@@ -108,7 +109,7 @@ std::vector<Verdict> refused_with(int error, Kernel& kernel,
                                   const std::vector<OutgoingDatagram>& datagrams) {
     std::vector<Verdict> verdicts;
     std::thread([&] {
-        refuse_sends(error);
+        refuse({SYS_sendto, SYS_sendmsg, SYS_sendmmsg}, error);
         verdicts = kernel.send(datagrams);
     }).join();
     return verdicts;
@@ -190,7 +191,7 @@ TEST_CASE("datagrams that can go together and such that cannot arrive in order",
     Kernel kernel;
     const Descriptor other = udp_socket();
     const auto port = port_of(kernel.peer.get());
-    const std::size_t large = 3'000;  // of which 21 fit into what the kernel takes at once
+    const std::size_t large = 1'400;  // of which 46 fit into what the kernel takes at once
     std::vector<std::pair<std::uint16_t, std::string>> written;
     const auto write = [&](std::size_t size, std::size_t count, std::uint16_t to) {
         for (std::size_t i = 0; i < count; ++i)
@@ -209,14 +210,45 @@ TEST_CASE("datagrams that can go together and such that cannot arrive in order",
     datagrams.reserve(written.size());
     for (const auto& [to, data] : written) datagrams.push_back(outgoing(loopback, to, data));
     // Not all at once: a socket's buffer has no room for so much.
-    for (std::size_t i = 0; i < datagrams.size(); i += 30) {
-        const auto end = std::min(i + 30, datagrams.size());
+    for (std::size_t i = 0; i < datagrams.size(); i += 60) {
+        const auto end = std::min(i + 60, datagrams.size());
         const std::vector<OutgoingDatagram> part(&datagrams[i], &datagrams[i] + (end - i));
         CHECK(kernel.send(part) == std::vector(part.size(), Verdict::sent));
         for (std::size_t sent = i; sent < end; ++sent)
             if (written[sent].first == port) CHECK(kernel.at_peer() == written[sent].second);
     }
     CHECK(kernel.at_peer() == "nothing");
+}
+
+TEST_CASE("datagrams that are alike go together, and where they cannot, one by one", "[client]") {
+    Kernel kernel;
+    const std::vector<OutgoingDatagram> datagrams(10,
+                                                  outgoing(loopback, port_of(kernel.peer.get())));
+    const auto send_refusing = [&](const std::vector<unsigned>& calls, int error) {
+        std::vector<Verdict> verdicts;
+        std::thread([&] {
+            refuse(calls, error);
+            verdicts = kernel.send(datagrams);
+        }).join();
+        return verdicts;
+    };
+    const std::vector<Verdict> sent(datagrams.size(), Verdict::sent);
+    SECTION("together") {
+        CHECK(send_refusing({SYS_sendto, SYS_sendmmsg}, EPERM) == sent);
+    }
+    SECTION("one by one") {
+        const int error = GENERATE(EIO, EINVAL, EMSGSIZE, EOPNOTSUPP, ENOBUFS, ENOMEM, EPERM);
+        CAPTURE(error);
+        CHECK(send_refusing({SYS_sendmsg}, error) == sent);
+    }
+    SECTION("together again, after it was the address") {
+        CHECK(send_refusing({SYS_sendto, SYS_sendmsg, SYS_sendmmsg}, EINVAL) ==
+              std::vector(datagrams.size(), Verdict::not_connected));
+        CHECK(send_refusing({SYS_sendto, SYS_sendmmsg}, EPERM) == sent);
+    }
+    std::size_t arrived = 0;
+    while (kernel.at_peer() == small) ++arrived;
+    CHECK(arrived == datagrams.size());
 }
 
 TEST_CASE("the kernel path tells from whom and to which address", "[client]") {

@@ -112,7 +112,9 @@ TEST_CASE("A client sends several datagrams at once, if they are so many and ali
                                                                  {0, 10, 0},
                                                                  {1, 65, 0},
                                                                  {1022, 65409, 0},
-                                                                 {65507, 65507, 0}}));
+                                                                 {65507, 65507, 0},
+                                                                 {1024, 65508, 0},
+                                                                 {32754, 65508, 0}}));
     CAPTURE(size, all);
     auto header = request;
     header.kind = IMPNET_RELAY_DATAGRAMS;

@@ -80,8 +80,8 @@ class IMPNET_API UdpSocket {
 
     /// Sends many with few system calls: the same result for each as `send` would give, in order.
     /// Datagrams that follow each other to one address and of one size, of at most 1472 bytes, are
-    /// several times as fast as others: they travel together up to where they leave (UDP_SEGMENT,
-    /// udp(7)).
+    /// several times as fast as others, where the kernel can cut them apart when they leave
+    /// (UDP_SEGMENT, udp(7); before Linux 6.11 that takes a device with checksum offload).
     std::vector<Result<SendResult>> send_batch(std::span<const OutgoingDatagram> datagrams);
 
     /// After a `would_block`: how long from now until one more datagram may pass; 0: it may now, or

@@ -334,7 +334,9 @@ int impnet_egress(struct __sk_buff *skb)
         return 0;
     }
     if (!is_unlimited(set, order) && limited(set, order, packets)) {
-        count(&account->rate_limited);
+        /* Of several, those that are then sent one by one count by themselves. */
+        if (packets == 1)
+            count(&account->rate_limited);
         return 0;
     }
     __sync_fetch_and_add(&account->sent, packets);

@@ -126,10 +126,11 @@ void Batch::begin_list(const PacketOrigin& origin) {
     origin_ = origin;
 }
 
-void Batch::list_request(std::size_t slot, const Request& request) {
+void Batch::list_request(std::size_t slot, const Request& request, std::size_t largest_segment) {
     addresses_[listed_] = socket_address(request.peer, request.peer_port);
     list_parts_[listed_] = {begin(slot) + header_size, frame(slot).size() - header_size};
     requests_[listed_] = request;
+    together_[listed_] = request.count == 1 || request.size <= largest_segment;
     msghdr& message = list_[listed_].msg_hdr;
     message = {};
     message.msg_name = &addresses_[listed_];
@@ -138,11 +139,11 @@ void Batch::list_request(std::size_t slot, const Request& request) {
     message.msg_iovlen = 1;
     origin_.attach_to(message);
     if (request.count > 1) {
-        // Behind the origin.
         auto& control = controls_[listed_];
         std::memcpy(control.bytes, message.msg_control, message.msg_controllen);
         message.msg_control = control.bytes;
         message.msg_controllen = sizeof(control.bytes);
+        // Behind the origin.
         auto* entry = reinterpret_cast<cmsghdr*>(control.bytes + PacketOrigin::size());
         const auto size = static_cast<std::uint16_t>(request.size);
         entry->cmsg_level = IPPROTO_UDP;
@@ -158,10 +159,33 @@ void Batch::cut(std::size_t listed, std::size_t count) {
     if (count >= request.count) return;
     request.count = count;
     list_parts_[listed].iov_len = count * request.size;
+    if (count > 1) return;
+    // One by itself is not a segment of anything, and may be larger than one.
+    together_[listed] = true;
+    list_[listed].msg_hdr.msg_controllen = PacketOrigin::size();
+}
+
+void Batch::drop(std::size_t slot, std::size_t count) {
+    const auto message = frame(slot);
+    const auto header = decode(message);
+    const auto request = decode_request(message);
+    if (!header || !request || count >= request->count) return;
+    auto rest = *header;
+    rest.sequence = static_cast<std::uint16_t>(rest.sequence + count);
+    if (request->count - count == 1) {
+        rest.kind = IMPNET_RELAY_DATAGRAM;
+        rest.local_port = 0;
+    }
+    const std::size_t gone = count * request->size;
+    std::uint8_t* const payload = begin(slot) + header_size;
+    std::memmove(payload, payload + gone, message.size() - header_size - gone);
+    received_[slot].msg_len -= static_cast<unsigned>(gone);
+    encode(rest, std::span<std::uint8_t, header_size>(begin(slot), header_size));
 }
 
 void Batch::list_frame(std::size_t slot, const Header& header) {
     encode(header, std::span<std::uint8_t, header_size>(begin(slot), header_size));
+    together_[listed_] = true;
     list_parts_[listed_] = {begin(slot), header_size + payload(slot).size()};
     msghdr& message = list_[listed_].msg_hdr;
     message = {};
@@ -171,27 +195,31 @@ void Batch::list_frame(std::size_t slot, const Header& header) {
 }
 
 Batch::Outcome Batch::send(int fd, std::size_t first, std::size_t last) {
+    const auto apart = std::find(together_.begin() + static_cast<std::ptrdiff_t>(first),
+                                 together_.begin() + static_cast<std::ptrdiff_t>(last), false);
+    last = static_cast<std::size_t>(apart - together_.begin());
     const int count = ::sendmmsg(fd, &list_[first], static_cast<unsigned>(last - first),
                                  MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count < 0) return {.count = 0, .error = errno};
     return {.count = static_cast<std::size_t>(count), .error = 0};
 }
 
-Batch::Outcome Batch::send_apart(int fd, std::size_t listed) const {
+Batch::Outcome Batch::send_apart(int fd, std::size_t listed, std::size_t from) {
     const Request& request = requests_[listed];
     const auto& all = list_parts_[listed];
-    msghdr message = list_[listed].msg_hdr;
-    iovec part{};
-    message.msg_iov = &part;
-    message.msg_controllen = PacketOrigin::size();
-    for (std::size_t i = 0; i < request.count; ++i) {
+    for (std::size_t i = from; i < request.count; ++i) {
         const std::size_t offset = i * request.size;
-        part = {static_cast<std::uint8_t*>(all.iov_base) + offset,
-                std::min(request.size, all.iov_len - offset)};
-        if (::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-            return {.count = i, .error = errno};
+        apart_parts_[i] = {static_cast<std::uint8_t*>(all.iov_base) + offset,
+                           std::min(request.size, all.iov_len - offset)};
+        msghdr& message = apart_[i].msg_hdr;
+        message = list_[listed].msg_hdr;
+        message.msg_iov = &apart_parts_[i];
+        message.msg_controllen = PacketOrigin::size();
     }
-    return {.count = request.count, .error = 0};
+    const int count = ::sendmmsg(fd, &apart_[from], static_cast<unsigned>(request.count - from),
+                                 MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (count < 0) return {.count = 0, .error = errno};
+    return {.count = static_cast<std::size_t>(count), .error = 0};
 }
 
 }  // namespace impnetd::relay

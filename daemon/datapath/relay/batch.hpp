@@ -61,19 +61,26 @@ class Batch {
     /// Begins a new list of messages to send. `origin`: of the datagrams that get listed.
     void begin_list(const PacketOrigin& origin = {});
     std::size_t listed() const { return listed_; }
-    /// Lists the datagrams of a slot that holds a message from a client, as one message: the kernel
-    /// cuts several apart where they leave (UDP_SEGMENT, udp(7)).
-    void list_request(std::size_t slot, const Request& request);
-    /// Datagrams of a listed request.
-    std::size_t datagrams(std::size_t listed) const { return requests_[listed].count; }
+    /// Lists the datagrams of a slot that holds a message from a client. Several travel together,
+    /// and the kernel cuts them apart where they leave (UDP_SEGMENT, udp(7)); unless they are
+    /// larger than `largest_segment`.
+    void list_request(std::size_t slot, const Request& request, std::size_t largest_segment);
+    const Request& request(std::size_t listed) const { return requests_[listed]; }
+    bool together(std::size_t listed) const { return together_[listed]; }
+    /// They have to go one by one after all.
+    void take_apart(std::size_t listed) { together_[listed] = false; }
     /// Leaves only the first `count` of them.
     void cut(std::size_t listed, std::size_t count);
+    /// Takes the first `count` datagrams, and not all, out of the message in a slot.
+    void drop(std::size_t slot, std::size_t count);
     /// Writes the header of a slot that holds a datagram from the network, and lists both.
     void list_frame(std::size_t slot, const Header& header);
-    /// Sends listed messages [first, last); returns how many went. An error is that of the first.
+    /// Sends listed messages [first, last), up to one that has to be taken apart; returns how many
+    /// went. An error is that of the first.
     Outcome send(int fd, std::size_t first, std::size_t last);
-    /// Sends the datagrams of a listed request one by one; returns how many went, and why no more.
-    Outcome send_apart(int fd, std::size_t listed) const;
+    /// Sends the datagrams of a listed request one by one, from the one numbered `from` on; returns
+    /// how many went. An error is that of the first.
+    Outcome send_apart(int fd, std::size_t listed, std::size_t from);
 
   private:
     enum class Content : std::uint8_t { nothing, frames, datagrams };
@@ -93,6 +100,9 @@ class Batch {
     std::array<mmsghdr, capacity> list_{};
     std::array<iovec, capacity> list_parts_{};
     std::array<Request, capacity> requests_{};
+    std::array<bool, capacity> together_{};
+    std::array<mmsghdr, capacity> apart_{};
+    std::array<iovec, capacity> apart_parts_{};
     std::array<sockaddr_in, capacity> addresses_{};
     /// Of a datagram that came, or of those to send.
     struct Control {

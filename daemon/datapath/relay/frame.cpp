@@ -52,7 +52,9 @@ std::optional<Request> decode_request(std::span<const std::uint8_t> message) {
                     .size = payload};
     const std::size_t size = header->local_port;
     if (header->kind == IMPNET_RELAY_DATAGRAM && size == 0) return request;
-    if (header->kind != IMPNET_RELAY_DATAGRAMS || payload <= size || size == 0) return std::nullopt;
+    if (header->kind != IMPNET_RELAY_DATAGRAMS || size == 0 || payload <= size ||
+        payload > max_payload)
+        return std::nullopt;
     request.size = size;
     request.count = (payload + size - 1) / size;
     if (request.count > IMPNET_RELAY_MOST_DATAGRAMS) return std::nullopt;

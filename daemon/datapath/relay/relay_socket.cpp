@@ -24,9 +24,10 @@ namespace {
 // (`client_has_room`), and several of the largest messages fit into any.
 constexpr int pair_buffer = 208 * 1024;
 
-/// Requests that are read at once from a client that puts many datagrams into each, so that others
-/// have their turn.
-constexpr std::size_t full_requests = 4;
+/// Datagrams of a client that are seen to in one turn of the loop, about: others have their turn.
+constexpr std::size_t most_datagrams = 512;
+/// Requests that are read at once from one who puts many datagrams into each.
+constexpr std::size_t full_requests = 8;
 
 #ifdef SO_PASSRIGHTS
 constexpr int so_passrights = SO_PASSRIGHTS;
@@ -61,6 +62,11 @@ std::uint32_t microseconds(std::uint64_t nanoseconds) {
     const std::uint64_t rounded_up = nanoseconds / 1000 + (nanoseconds % 1000 != 0 ? 1 : 0);
     return static_cast<std::uint32_t>(
         std::min<std::uint64_t>(rounded_up, std::numeric_limits<std::uint32_t>::max()));
+}
+
+/// The device cannot cut datagrams apart, or they are too large for it; or (EINVAL) something else.
+bool is_about_segments(int error) {
+    return error == EIO || error == EOPNOTSUPP || error == EINVAL || error == EMSGSIZE;
 }
 
 /// No reason to stop reading from a client. A client that closed its end with something unread
@@ -220,7 +226,7 @@ void RelaySocket::read_requests() {
 void RelaySocket::send_held() {
     const auto held = std::exchange(held_, {});
     for (std::size_t slot = 0; slot < held.size(); ++slot) shared_.batch.restore(slot, held[slot]);
-    if (!held.empty()) relay_requests(held.size(), Attempt::again);
+    if (!held.empty()) relay_requests(held.size(), held_attempt_);
 }
 
 void RelaySocket::relay_requests(std::size_t count, Attempt attempt) {
@@ -233,11 +239,12 @@ void RelaySocket::relay_requests(std::size_t count, Attempt attempt) {
     // is judged again then.
     const bool all = through == allowed;
     const std::size_t done = all ? judged.count : judged.passed[through];
-    if (!all) {
-        for (std::size_t slot = done; slot < count; ++slot) {
-            const auto frame = batch.frame(slot);
-            held_.emplace_back(frame.begin(), frame.end());
-        }
+    // Without an end, what is not judged yet waits, too.
+    const bool rest = !all || judged.end_reason.empty();
+    held_attempt_ = all ? Attempt::first : Attempt::again;
+    for (std::size_t slot = done; rest && slot < count; ++slot) {
+        const auto frame = batch.frame(slot);
+        held_.emplace_back(frame.begin(), frame.end());
     }
     if (!all) judged.verdicts.resize(judged.first[done]);
     for (const auto& verdict : judged.verdicts) this->count(verdict.value);
@@ -258,7 +265,7 @@ std::size_t RelaySocket::take_for_listed(Judged& judged) {
     std::size_t allowed = 0;
     std::uint64_t wait = 0;
     for (std::size_t i = 0; i < listed; ++i) {
-        const std::size_t datagrams = batch.datagrams(i);
+        const std::size_t datagrams = batch.request(i).count;
         std::size_t taken = 0;
         while (wait == 0 && taken < datagrams && (wait = rate_.take()) == 0) ++taken;
         if (taken > 0) {
@@ -280,7 +287,8 @@ RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
     batch.begin_list(network ? PacketOrigin(udp_.ifindex(), network->address) : PacketOrigin());
     Judged judged;
     judged.verdicts.reserve(count);
-    while (judged.count < count && judged.end_reason.empty()) {
+    while (judged.count < count && judged.end_reason.empty() &&
+           judged.verdicts.size() < most_datagrams) {
         const std::size_t slot = judged.count;
         const auto frame = batch.frame(slot);
         const auto request = decode_request(frame);
@@ -300,7 +308,7 @@ RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
             judged.verdicts.push_back({static_cast<std::uint16_t>(request->sequence + i), verdict});
         if (egress == EgressVerdict::pass) {
             judged.passed[batch.listed()] = slot;
-            batch.list_request(slot, *request);
+            batch.list_request(slot, *request, largest_segment_);
         }
         if (forbidden)
             judged.end_reason = reason_of_denial(rules, request->peer, request->peer_port);
@@ -309,31 +317,57 @@ RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
 }
 
 /// Sends the first `allowed` listed requests, whose datagrams have their tokens. Returns how many
-/// are through, sent or refused; the next one has to wait until the network has room. If it has
-/// waited `again`, in vain, it is refused: the kernel is short of memory, and asking on and on
-/// would not help it.
+/// are through, sent or refused; the next one, or what is left of it, has to wait until the network
+/// has room. If it has waited `again`, in vain, it is refused: the kernel is short of memory, and
+/// asking on and on would not help it.
 std::size_t RelaySocket::send_listed(std::size_t allowed, Attempt attempt, Judged& judged) {
     Batch& batch = shared_.batch;
     udp_.set_deaf(false);  // an answer may be here before we are back
-    std::size_t through = 0;
     std::size_t unsent = 0;
-    for (std::size_t i = 0; i < allowed; ++i) unsent += batch.datagrams(i);
+    for (std::size_t i = 0; i < allowed; ++i) unsent += batch.request(i).count;
     const std::size_t before = unsent;
+    std::size_t through = 0;
+    std::size_t next = 0;             // datagram of a request that is taken apart
+    std::optional<std::size_t> fits;  // it was taken apart to see whether this is the largest
     while (through < allowed) {
-        Batch::Outcome outcome = batch.send(udp_.fd(), through, allowed);
-        for (std::size_t i = 0; i < outcome.count; ++i) unsent -= batch.datagrams(through++);
-        if (outcome.count > 0 || outcome.error == EINTR) continue;
-        if (is_full(outcome.error) && (attempt == Attempt::first || unsent < before)) break;
-        const std::size_t datagrams = batch.datagrams(through);
-        // The device cannot send several at once, or would have to fragment them; or they would all
-        // be refused.
-        if (datagrams > 1) outcome = batch.send_apart(udp_.fd(), through);
-        unsent -= outcome.count;
-        const auto refused =
-            is_full(outcome.error) ? IMPNET_RELAY_WOULD_BLOCK : verdict_of_errno(outcome.error);
-        for (auto& verdict : judged.of(through, outcome.count, datagrams)) verdict.value = refused;
+        const auto [size, count] =
+            std::pair(batch.request(through).size, batch.request(through).count);
+        const bool together = batch.together(through);
+        const auto outcome = together ? batch.send(udp_.fd(), through, allowed)
+                                      : batch.send_apart(udp_.fd(), through, next);
+        if (together) {
+            for (std::size_t i = 0; i < outcome.count; ++i)
+                unsent -= batch.request(through++).count;
+        } else {
+            unsent -= outcome.count;
+            next += outcome.count;
+            // Each by itself it goes: together it did not.
+            if (outcome.count > 0 && fits) largest_segment_ = *std::exchange(fits, std::nullopt);
+        }
+        if (outcome.count == 0 && outcome.error != EINTR) {
+            const auto error = outcome.error;
+            if (together && count > 1 && is_about_segments(error)) {
+                fits = error == EIO || error == EOPNOTSUPP ? 0 : size - 1;
+                batch.take_apart(through);
+                continue;
+            }
+            if (is_full(error) && (attempt == Attempt::first || unsent < before)) break;
+            const auto refused =
+                is_full(error) ? IMPNET_RELAY_WOULD_BLOCK : verdict_of_errno(error);
+            const std::size_t last = together ? count : next + 1;
+            for (auto& verdict : judged.of(through, next, last)) verdict.value = refused;
+            next = last;
+            attempt = Attempt::first;
+        }
+        if (next < count || (together && next == 0)) continue;
         ++through;
-        attempt = Attempt::first;
+        next = 0;
+        fits.reset();
+    }
+    if (next > 0) {
+        const std::size_t slot = judged.passed[through];
+        batch.drop(slot, next);
+        judged.first[slot] += next;
     }
     rate_.give_back(unsent);
     come_into_force(unsent < before);
@@ -374,6 +408,7 @@ bool RelaySocket::tell_verdicts() {
         next = last;
     }
     verdicts_.erase(verdicts_.begin(), next);
+    if (verdicts_.empty() && verdicts_.capacity() > Batch::capacity) verdicts_.shrink_to_fit();
     return verdicts_.empty();
 }
 

@@ -119,8 +119,10 @@ class RelaySocket final : public DataSocket {
     bool resumed_untold_ = false;                  // see IMPNET_RELAY_RESUMED
     bool client_full_ = false;                     // arrivals wait for room
     std::size_t at_once_ = Batch::capacity;        // requests that are read
+    std::size_t largest_segment_ = max_payload;    // that the device takes, as far as is known
     std::vector<Verdict> verdicts_;                // wait for room, at most those of one batch
-    std::vector<std::vector<std::uint8_t>> held_;  // requests that the network had no room for
+    std::vector<std::vector<std::uint8_t>> held_;  // requests that wait, mostly for the network
+    Attempt held_attempt_ = Attempt::first;        // what the next one is for them
 
     std::optional<Poll> network_poll_;
     std::optional<Poll> client_poll_;
