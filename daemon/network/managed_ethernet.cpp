@@ -91,6 +91,7 @@ void ManagedEthernet::link_removed() {
     found_mtu_.reset();
     placed_.clear();
     contended_ = false;
+    told_.clear();
     taking_over_ = false;
     address_seen_ = false;
     feed(DeviceRemoved{});
@@ -113,6 +114,7 @@ void ManagedEthernet::addresses_changed() {
 
 /// Does another program configure the device? Told once, and left alone.
 void ManagedEthernet::notice_others() {
+    if (!machine_.wanted) told_.clear();
     std::string foreign;
     if (machine_.wanted && link_) {
         const auto addresses = links_.addresses(ifindex());
@@ -125,7 +127,8 @@ void ManagedEthernet::notice_others() {
             foreign = "a default route via " + gateway->text();
     }
     const bool before = std::exchange(contended_, !foreign.empty());
-    if (!contended_ || before) return;
+    // What a DHCP client takes away with the carrier, and brings back with it, is no news.
+    if (!contended_ || before || !told_.insert(foreign).second) return;
     log::warning("interface_contended", {{"interface", interface_.nii().text()},
                                          {"device", link_->name},
                                          {"reason", "another program gave it " + foreign}});

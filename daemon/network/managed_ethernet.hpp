@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -98,8 +99,9 @@ class ManagedEthernet final : public Control,
     std::optional<std::uint32_t> found_mtu_;  // the same of its MTU, if a lease has another
     bool taking_over_ = false;                // until the kernel has said how the device is now
     std::vector<Ipv4Network> placed_;         // by us, and perhaps still in the kernel's list
-    bool contended_ = false;     // something that is not ours is on the device, and was told
-    bool address_seen_ = false;  // the kernel's list has shown the address we assigned
+    bool contended_ = false;                  // something that is not ours is on the device
+    std::set<std::string> told_;              // of what is not ours, since it is in use
+    bool address_seen_ = false;               // the kernel's list has shown the address we assigned
     // Answers of the kernel to requests that something newer has overtaken are not ours any more.
     std::shared_ptr<int> epoch_ = std::make_shared<int>(0);
 };

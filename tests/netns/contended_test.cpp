@@ -81,6 +81,29 @@ TEST_CASE("a foreign address on a managed interface is told once", "[contended]"
     CHECK(there.diary.entries().empty());
 }
 
+TEST_CASE("what goes and comes back with the cable is told once", "[contended]") {
+    Contended there;
+    there.open();
+    there.ip({"address", "add", "192.168.9.9/24", "dev", "lan0"});
+    there.expect_report("another program gave it the address 192.168.9.9/24");
+    for (int times = 0; times < 2; ++times) {  // systemd-networkd does so with its lease
+        there.lan.cable.pull();
+        REQUIRE(there.program.until(soon, [&] { return !there.diary.entries().empty(); }));
+        there.ip({"address", "delete", "192.168.9.9/24", "dev", "lan0"});
+        there.lan.cable.plug();
+        REQUIRE(there.program.until(soon, [&] { return there.diary.is(State::connected); }));
+        there.diary.clear();
+        there.ip({"address", "add", "192.168.9.9/24", "dev", "lan0"});
+        there.settle();
+        CHECK(reports_in(there.daemon.log()) == 1);
+    }
+    there.eth0.close();
+    there.daemon.process().wait_output("no session left", lab::Deadline(soon), there.read);
+    there.open();
+    there.expect_report("another program gave it the address 192.168.9.9/24");
+    CHECK(reports_in(there.daemon.log()) == 2);
+}
+
 TEST_CASE("a default route on a managed interface is told once", "[contended]") {
     Contended there;
     there.open();

@@ -101,7 +101,7 @@ def reboot():
     """Restarts the machine, and returns when it answers again."""
     with connect("agent") as line:
         line.settimeout(BOOT_LIMIT)
-        send(line, "systemctl reboot", timeout=1)
+        send(line, "systemctl reboot", timeout=30)
         while line.recv(4096):  # until it has ended
             pass
     eventually(answers, BOOT_LIMIT, "the machine is back")

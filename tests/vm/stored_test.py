@@ -92,6 +92,43 @@ END""")
         self.assertIn('"password" ay ', shown)
         self.assertNotIn("over-the-hills", shown)
 
+    def test_no_secret_is_on_the_disk_or_in_the_journal(self):
+        secrets = ["over-the-hills", "far-and-away", "through-the-woods", "down-the-river"]
+        run(PROXY)
+        run(lab.call("SetWifiConfiguration", f"'a{{sv}}' 2 ssid s lab key s {secrets[1]}"))
+        run(lab.call("SetCellularConfiguration", f"'a{{sv}}' 3 apn s lab username s lab password s {secrets[2]}"))
+        run(f"rm -rf /run/raw && mkdir /run/raw && echo {secrets[3]} >/run/raw/password && "
+            "chown --recursive member /run/raw")
+        with lab.Program("/usr/bin/env python3 /lab/guest/raw /run/raw/fifo /run/raw/password") as raw:
+            raw.await_output("acquired")
+            for number, again in enumerate(["restart", "kill --signal=KILL"], start=1):
+                run(f"systemctl {again} impnetd", timeout=40)
+                run("echo resume >/run/raw/fifo")
+                eventually(lambda: raw.output().count("resumed") == number, 30, "the session goes on")
+            lab.await_state("CONNECTED")
+        self.assertIn("10.77.1.1", run("cat /var/lib/impnet/configuration.toml"))
+        any_of = " ".join(f"-e {secret}" for secret in secrets)
+        for where in "/var/lib/impnet /run/impnet /etc/impnet", "<(journalctl --boot --all --output=export)":
+            self.assertEqual(attempt(f"grep --recursive --text --fixed-strings {any_of} {where}").stdout, "")
+
+    def test_the_daemon_leaves_no_core(self):
+        pattern = "/proc/sys/kernel/core_pattern"
+        cores = "/var/lib/impnet/core.*"
+        self.addCleanup(run, f"echo '{run(f'cat {pattern}')}' >{pattern}; rm -f {cores}")
+        run(f"echo /var/lib/impnet/core.%e >{pattern}")
+        self.drop_in("[Service]\nLimitCORE=infinity")
+        run("systemctl restart impnetd")
+        with lab.echo() as echo:
+            echo.await_output("echoing on port 2001")
+            children = run(f"cat /proc/{lab.main_pid()}/task/*/children")
+            run(f"for pid in {children}; do [[ $(cat /proc/$pid/comm) != udhcpc ]] || kill -SEGV $pid; done")
+            left = eventually(lambda: attempt(f"ls {cores}").stdout, 15, "another process leaves one")
+            for signal in "SEGV", "ABRT":
+                pid = lab.main_pid()
+                run(f"kill -{signal} {pid}")
+                eventually(lambda: lab.main_pid() not in (0, pid), 15)
+        self.assertEqual(run(f"ls {cores}"), left.rstrip())
+
     def test_ipv6_is_off_while_somebody_has_the_interface(self):
         switch = "cat /proc/sys/net/ipv6/conf/lan0/disable_ipv6"
         before = run(switch)
