@@ -193,6 +193,7 @@ TEST_CASE("a device that a rule gives another identifier gives up the old one") 
     by_device.device = "enp1s0";
     Naming next({by_device}, wired);
     next.remember(before.names());
+    REQUIRE(next.known(eth(0)));
     CHECK(next.name(device) == eth(5));
     CHECK_FALSE(next.known(eth(0)));
     CHECK(next.name(card(3, "enp2s0", 2, "pci-0000:02:00.0")) == eth(0));
