@@ -195,6 +195,7 @@ std::vector<InterfaceRule> Interfaces::admissible(const std::vector<InterfaceRul
         if (interface->sessions() > 0 && interface->managed() != rule(nii).managed)
             rule(nii).managed = interface->managed();
     std::vector<InterfaceRule> list;
+    list.reserve(out.size());
     for (auto& [nii, admitted] : out) list.push_back(std::move(admitted));
     return list;
 }

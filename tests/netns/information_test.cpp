@@ -14,7 +14,6 @@
 #include "lab/raw_client.hpp"
 
 using namespace std::chrono_literals;
-using impnet::State;
 using lab::Dictionary;
 using sdbus::Variant;
 
@@ -36,7 +35,7 @@ std::map<std::string, std::string> told(const Dictionary& table) {
             for (const auto& entry : value.get<Texts>()) text += (text.empty() ? "" : " ") + entry;
         } else if (value.containsValueOfType<Dictionary>()) {
             for (const auto& [name, entry] : told(value.get<Dictionary>()))
-                text += (text.empty() ? "" : ", ") + name + "=" + entry;
+                text.append(text.empty() ? "" : ", ").append(name).append("=").append(entry);
         } else {
             text = "of type " + value.peekValueType();
         }

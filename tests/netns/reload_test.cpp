@@ -59,7 +59,7 @@ struct Changing {
         return root.interface_property<std::string>(nii, "Device");
     }
     /// The kernel's answer to a power-down may be a moment away.
-    bool becomes_idle() {
+    bool becomes_idle() const {
         lab::NetlinkCapture pace(lan.host);
         return lab::eventually(
             lab::Deadline(soon), {pace.fd()},
