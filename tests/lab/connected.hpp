@@ -29,6 +29,10 @@ struct Connected {
         if (!program.until(Milliseconds(5'000), [this] { return connected(); })) {
             throw std::runtime_error("not connected:\n" + daemon.log());
         }
+        // What the daemon does after it has told that is done when it answers another call.
+        if (const auto table = eth0.ip_table(); !table) {
+            throw std::runtime_error(Program::text(table.error()));
+        }
     }
 
     bool connected() const { return diary.is(impnet::State::connected); }
