@@ -108,7 +108,7 @@ TEST_CASE("what nobody has open becomes managed by a reload, and what somebody h
 }
 
 TEST_CASE("what waits counts from the next start on", "[reload]") {
-    Changing there(lab::Lan::observed());
+    Changing there(lab::Lan::observed("[datapath]\npath = \"auto\"\n"));
     lab::Program program(there.lan.bus);
     lab::Diary diary;
     const auto eth0 = program.open("eth0", diary);
