@@ -6,7 +6,6 @@
 #include <exception>
 #include <filesystem>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -31,6 +30,7 @@
 #include "network/interfaces.hpp"
 #include "network/managed_ethernet.hpp"
 #include "network/observed_link.hpp"
+#include "network/quota.hpp"
 #include "network/sessions.hpp"
 #include "reload.hpp"
 #include "service/fd_store.hpp"
@@ -80,20 +80,12 @@ std::string own_directory() {
     return std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
 }
 
-Interface::MakeControl controls(Loop& loop, netlink::Links& links, const Configuration& config) {
-    ManagedEthernet::Settings settings;
-    settings.timing.attempt = config.timeouts.attempt;
-    settings.hostname = hostname();
-    std::set<Nii> kernel_ipv6;
-    for (const auto& rule : config.interfaces)
-        if (rule.kernel_ipv6) kernel_ipv6.insert(rule.nii);
+Interface::MakeControl controls(Loop& loop, netlink::Links& links) {
     const auto programs = UdhcpcPrograms::beside(own_directory());
-    return [&loop, &links, settings, kernel_ipv6, programs](
+    return [&loop, &links, name = hostname(), programs](
                Interface& interface, bool managed,
                const InterfaceRecord* before) -> std::unique_ptr<Control> {
         if (!managed) return std::make_unique<ObservedLink>(interface, links, before);
-        auto own = settings;
-        own.kernel_ipv6 = kernel_ipv6.contains(interface.nii());
         return std::make_unique<ManagedEthernet>(
             loop, interface, links,
             ManagedEthernet::Ports{.lease =
@@ -105,7 +97,7 @@ Interface::MakeControl controls(Loop& loop, netlink::Links& links, const Configu
                                        [&loop](ConflictPort::Observer& observer) {
                                            return std::make_unique<ConflictWatch>(loop, observer);
                                        }},
-            std::move(own), before);
+            name, before);
     };
 }
 
@@ -146,8 +138,8 @@ int run(const Options& options, const Configuration& config, const Policy& polic
     }
     DataPath& data_path = **chosen;
     Interfaces interfaces(loop, links, data_path, store, storage.now(),
-                          Naming(config.interfaces, netlink::is_wired), config.timeouts.linger,
-                          controls(loop, links, config));
+                          Naming(config.interfaces, netlink::is_wired), timeouts_of(config),
+                          controls(loop, links));
     Sessions sessions(loop, interfaces, data_path, store, limits_of(config), policy);
     storage.on_changed([&interfaces] { interfaces.stored_changed(); });
     sessions.restore();
@@ -155,9 +147,10 @@ int run(const Options& options, const Configuration& config, const Policy& polic
     end_unclaimed_sockets(store);
     store.drop_rest();
 
-    Reload reload(loop, {notify, interfaces, sessions, data_path}, options.config, config);
+    Quota calls(config.limits.calls_per_uid);
+    Reload reload(loop, {notify, interfaces, sessions, data_path, calls}, options.config, config);
     const bus::Presence presence({loop, interfaces, sessions, data_path, storage,
-                                  [&reload] { return reload.read(); }, config.limits.calls_per_uid},
+                                  [&reload] { return reload.read(); }, calls},
                                  options.bus,
                                  {.on_started = [&] { notify.send("READY=1"); },
                                   .on_refused =

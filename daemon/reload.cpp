@@ -4,6 +4,7 @@
 #include <csignal>
 #include <utility>
 
+#include "config/keys.hpp"
 #include "config/policy_files.hpp"
 #include "log/log.hpp"
 
@@ -11,6 +12,10 @@ namespace impnetd {
 
 Sessions::Limits limits_of(const Configuration& config) {
     return {config.limits.sessions_per_uid, config.limits.sockets_per_uid};
+}
+
+Interface::Timeouts timeouts_of(const Configuration& config) {
+    return {.attempt = config.timeouts.attempt, .linger = config.timeouts.linger};
 }
 
 Reload::Reload(Loop& loop, const Parts& parts, std::string path, Configuration config)
@@ -33,24 +38,18 @@ Result<> Reload::read() {
 }
 
 void Reload::apply(const Configuration& next, Policy policy) {
-    parts_.sessions.set_limits(limits_of(next));
-    parts_.data_path.set_limit(next.limiter);
-    parts_.sessions.set_policy(std::move(policy));
-    parts_.interfaces.set_linger(next.timeouts.linger);
+    config_ = without_restart(next, config_);
+    parts_.sessions.set_limits(limits_of(config_));
+    parts_.calls.set_limit(config_.limits.calls_per_uid);
+    parts_.data_path.set_limit(config_.limiter);
+    parts_.sessions.set_policy(std::move(policy));  // before the rules: it may end sessions
+    parts_.interfaces.set_timeouts(timeouts_of(config_));
+    config_.interfaces = parts_.interfaces.set_rules(config_.interfaces);
     log::info("reloaded");
-    std::string later;
-    const auto compare = [&later](const char* keys, bool same) {
-        if (!same) later += (later.empty() ? "" : ", ") + std::string(keys);
-    };
-    compare("interfaces", next.interfaces == config_.interfaces);
-    compare("timeouts.attempt", next.timeouts.attempt == config_.timeouts.attempt);
-    compare("datapath", next.datapath == config_.datapath);
-    compare("limits.calls-per-uid", next.limits.calls_per_uid == config_.limits.calls_per_uid);
-    if (!later.empty()) log::warning("reload_needs_restart", {{"keys", later}});
-    config_.limits.sessions_per_uid = next.limits.sessions_per_uid;
-    config_.limits.sockets_per_uid = next.limits.sockets_per_uid;
-    config_.limiter = next.limiter;
-    config_.timeouts.linger = next.timeouts.linger;
+    std::string waiting;
+    for (const auto& key : differing_keys(config_, next))
+        waiting += (waiting.empty() ? "" : ", ") + key;
+    if (!waiting.empty()) log::warning("reload_needs_restart", {{"keys", waiting}});
 }
 
 }  // namespace impnetd

@@ -120,6 +120,17 @@ Table table_of(const Nic& nic) {
     return out;
 }
 
+Proxy proxy_of(const Table& table) {
+    const auto text = [&](const char* key) {
+        const auto entry = table.find(key);
+        return entry == table.end() ? std::string() : entry->second.get<std::string>();
+    };
+    Proxy out{text("type"), text("address"), 0, text("user")};
+    if (const auto port = table.find("port"); port != table.end())
+        out.port = static_cast<std::uint16_t>(port->second.get<std::int64_t>());
+    return out;
+}
+
 IpTable ip_table_of(const Table& reply) {
     IpTable out;
     const auto found = reply.find("ipv4");
@@ -138,6 +149,8 @@ IpTable ip_table_of(const Table& reply) {
     if (const auto servers = table.find("dnsserver"); servers != table.end())
         for (const auto& server : servers->second.get<std::vector<std::string>>())
             if (const auto parsed = Ipv4::parse(server)) out.dnsservers.push_back(*parsed);
+    if (const auto entry = table.find("proxy"); entry != table.end())
+        out.proxy = proxy_of(entry->second.get<Table>());
     return out;
 }
 

@@ -38,7 +38,7 @@ Bus::Bus(const Parts& parts, std::unique_ptr<Connection> connection, Events even
       events_(std::move(events)),
       connection_(std::move(connection)),
       pump_(parts.loop, connection_->get(), events_.on_lost),
-      callers_(parts.loop, connection_->get(), parts.calls_per_uid),
+      callers_(parts.loop, connection_->get(), parts.calls),
       authority_(parts.loop, connection_->get()),
       choosing_(parts.loop, connection_->get()),
       name_retry_(parts.loop, [this] { request_name(); }),

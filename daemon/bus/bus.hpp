@@ -26,6 +26,7 @@
 #include "loop/bus_pump.hpp"
 #include "loop/loop.hpp"
 #include "network/interfaces.hpp"
+#include "network/quota.hpp"
 #include "network/sessions.hpp"
 #include "storage/storage.hpp"
 
@@ -40,7 +41,7 @@ class Bus final : private Interfaces::Observer, private Sessions::Observer {
         DataPath& data_path;
         Storage& storage;
         std::function<Result<>()> reload;  ///< reads the configuration again
-        unsigned calls_per_uid = 128;
+        Quota& calls;                      ///< of each user, under way at the same time
     };
     struct Events {
         /// The name org.impnet1 is ours, or (with the reason) it cannot be.

@@ -48,10 +48,8 @@ Result<Client> client_of(const std::map<std::string, sdbus::Variant>& credential
 
 }  // namespace
 
-Callers::Callers(Loop& loop, sdbus::IConnection& connection, unsigned calls_per_uid)
-    : loop_(loop),
-      calls_(calls_per_uid),
-      bus_(sdbus::createProxy(connection, bus_name, bus_path)) {}
+Callers::Callers(Loop& loop, sdbus::IConnection& connection, Quota& calls)
+    : loop_(loop), calls_(calls), bus_(sdbus::createProxy(connection, bus_name, bus_path)) {}
 
 Result<> Callers::identify(const std::string& unique_name, OnIdentified on_identified) {
     auto& connection = connections_[unique_name];

@@ -29,7 +29,8 @@ class Callers {
   public:
     using OnIdentified = std::function<void(const Result<Client>&)>;
 
-    Callers(Loop& loop, sdbus::IConnection& connection, unsigned calls_per_uid);
+    /// `calls`: what a user may have under way.
+    Callers(Loop& loop, sdbus::IConnection& connection, Quota& calls);
 
     /// Calls back once, later, from the loop; never if the connection is gone by then.
     /// LimitExceeded: its user has as many calls under way as a user may have.
@@ -44,7 +45,7 @@ class Callers {
     };
 
     Loop& loop_;
-    Quota calls_;
+    Quota& calls_;
     std::unique_ptr<sdbus::IProxy> bus_;
     std::map<std::string, Connection> connections_;  // those that called
 };

@@ -280,7 +280,7 @@ class Transition {
     void disable() {
         clear_configuration();
         forget_nic();
-        machine_.failures = 0;
+        forget_failures();
         machine_.carrier = false;  // as in the end of its use
         act(Power{false});
         act(ClearDeadline{});

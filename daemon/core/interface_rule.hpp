@@ -22,6 +22,14 @@ struct InterfaceRule {
     bool down_on_stop = false;  ///< powered down when the service is stopped; else left as it is
 
     bool names_device() const { return device || mac || path; }
+    bool same_device(const InterfaceRule& other) const {
+        return device == other.device && mac == other.mac && path == other.path;
+    }
+    void take_device(const InterfaceRule& other) {
+        device = other.device;
+        mac = other.mac;
+        path = other.path;
+    }
 
     friend bool operator==(const InterfaceRule&, const InterfaceRule&) = default;
 };

@@ -106,7 +106,7 @@ void Interface::rejoin(User& session, const Nic& nic) {
 void Interface::rejoined() {
     if (!enabled()) tell_unusable("disabled");
     const bool in_use = restored_ && managed() && state_ != State::unknown;
-    if (in_use && users_.empty() && !settings_.always_on) linger_.start(settings_.linger);
+    if (in_use && users_.empty() && !settings_.always_on) linger_.start(settings_.timeouts.linger);
 }
 
 void Interface::leave(User& session) {
@@ -117,7 +117,7 @@ void Interface::leave(User& session) {
     if (extended_ || !link_)
         linger_over();
     else if (!settings_.always_on)
-        linger_.start(settings_.linger);
+        linger_.start(settings_.timeouts.linger);
 }
 
 void Interface::linger_over() {
@@ -132,6 +132,27 @@ void Interface::linger_over() {
 
 void Interface::service_stops() {
     if (settings_.down_on_stop) control_->closed();
+}
+
+bool Interface::give_up() {
+    const bool used = managed() && state_ != State::unknown;
+    linger_.stop();
+    control_->closed();
+    return used;
+}
+
+void Interface::set_settings(const Settings& settings) {
+    const auto before = std::exchange(settings_, settings);
+    settings_.managed = before.managed;
+    control_->settings_changed();
+    // Whoever has it open keeps it up anyhow.
+    if (before.always_on == settings_.always_on || !users_.empty()) return;
+    if (settings_.always_on) {
+        linger_.stop();
+        control_->opened(plain_nic(nii_));
+    } else {
+        linger_.start(settings_.timeouts.linger);
+    }
 }
 
 void Interface::stored_changed() {

@@ -52,6 +52,8 @@ class Control {
     /// What is stored is another now: for attempts to come, and perhaps the interface is disabled
     /// or enabled.
     virtual void stored_changed() = 0;
+    /// The configuration treats the interface in another way now.
+    virtual void settings_changed() = 0;
 };
 
 class Interface {
@@ -78,11 +80,17 @@ class Interface {
         ~Observer() = default;
     };
 
+    struct Timeouts {
+        Milliseconds attempt{60'000};  ///< from the carrier to an address
+        Milliseconds linger{5'000};    ///< from the last session's end to power-down
+    };
+    /// All but the first have a meaning only if it is managed.
     struct Settings {
         bool managed = false;
         bool always_on = false;
         bool down_on_stop = false;
-        Milliseconds linger{5000};  ///< from the last session's end to power-down
+        bool kernel_ipv6 = false;
+        Timeouts timeouts;
     };
 
     /// What all interfaces use together. Outlives them.
@@ -108,6 +116,7 @@ class Interface {
     Nii nii() const { return nii_; }
     DataPath::Slot slot() const { return slot_; }
     bool managed() const { return settings_.managed; }
+    const Settings& settings() const { return settings_; }
     bool enabled() const { return shared_.stored.enabled(nii_); }
     const StoredConfiguration& stored() const { return shared_.stored; }
     State state() const { return state_; }
@@ -137,10 +146,14 @@ class Interface {
     void addresses_changed();
     void woken_up() { control_->woken_up(); }
     void stored_changed();
-    void set_linger(Milliseconds linger) { settings_.linger = linger; }
+    /// `managed` stays as it is.
+    void set_settings(const Settings& settings);
     bool down_on_stop() const { return settings_.down_on_stop; }
     /// The service ends for good: powers the device down if that is what the configuration says.
     void service_stops();
+    /// It is to end, though its device is there and nobody has it open. True: a device that was on
+    /// is being powered down.
+    bool give_up();
 
     // From the control
 

@@ -11,14 +11,14 @@
 namespace impnetd {
 
 Interfaces::Interfaces(Loop& loop, LinkPort& links, DataPath& data_path, FdStore& store,
-                       const StoredConfiguration& stored, Naming naming, Milliseconds linger,
-                       Interface::MakeControl make_control)
+                       const StoredConfiguration& stored, Naming naming,
+                       Interface::Timeouts timeouts, Interface::MakeControl make_control)
     : shared_{loop, data_path, store, *this, stored},
       links_(links),
       naming_(std::move(naming)),
       announced_(stored.server_order, stored.first_choice),
       kept_names_(store, "names"),
-      linger_(linger),
+      timeouts_(timeouts),
       make_control_(std::move(make_control)) {
     const auto names =
         kept_names_.read().and_then([](const auto& bytes) { return read_names(bytes); });
@@ -60,15 +60,18 @@ Result<Interface*> Interfaces::find(std::string_view text) const {
 Interface& Interfaces::ensure(Nii nii) {
     auto& interface = interfaces_[nii];
     if (interface) return *interface;
-    const auto rule = naming_.rule(nii);
-    interface = std::make_unique<Interface>(
-        shared_, nii, nii.index(),
-        Interface::Settings{.managed = rule.managed,
-                            .always_on = rule.managed && rule.always_on,
-                            .down_on_stop = rule.managed && rule.down_on_stop,
-                            .linger = linger_},
-        make_control_);
+    interface =
+        std::make_unique<Interface>(shared_, nii, nii.index(), settings(nii), make_control_);
     return *interface;
+}
+
+Interface::Settings Interfaces::settings(Nii nii) const {
+    const auto rule = naming_.rule(nii);
+    return {.managed = rule.managed,
+            .always_on = rule.managed && rule.always_on,
+            .down_on_stop = rule.managed && rule.down_on_stop,
+            .kernel_ipv6 = rule.kernel_ipv6,
+            .timeouts = timeouts_};
 }
 
 std::vector<Interface*> Interfaces::all() const {
@@ -108,13 +111,17 @@ Result<> Interfaces::may_be_configured(Nii nii) const {
 
 void Interfaces::link_changed(const Link& link) {
     auto* interface = interface_of(link.ifindex);
+    if (interface != nullptr && moves(*interface, link)) {
+        dissolve(interface->nii());
+        interface = nullptr;
+    }
     if (interface == nullptr) interface = appeared(link);
     if (interface == nullptr) return;
     interface->link_changed(link);
 }
 
 Interface* Interfaces::appeared(const Link& link) {
-    const auto nii = naming_.name(link);
+    const auto nii = settling_.contains(link.ifindex) ? std::nullopt : naming_.name(link);
     if (!nii) return nullptr;
     const bool added = !interfaces_.contains(*nii);
     auto& interface = ensure(*nii);
@@ -128,6 +135,14 @@ Interface* Interfaces::appeared(const Link& link) {
     return &interface;
 }
 
+/// udev names a device when we have met it already. A rule may mean it by that name alone.
+bool Interfaces::moves(const Interface& interface, const Link& link) const {
+    if (!interface.link() || interface.link()->name == link.name || interface.sessions() > 0)
+        return false;
+    const auto meant = naming_.by_rule(link);
+    return meant && *meant != interface.nii() && !naming_.taken(*meant);
+}
+
 void Interfaces::woken_up() const {
     for (auto* interface : all()) interface->woken_up();
 }
@@ -139,9 +154,61 @@ void Interfaces::stored_changed() {
     if (std::exchange(announced_, now) != now && observer_ != nullptr) observer_->order_changed();
 }
 
-void Interfaces::set_linger(Milliseconds linger) {
-    linger_ = linger;
-    for (auto* interface : all()) interface->set_linger(linger);
+void Interfaces::set_timeouts(Interface::Timeouts timeouts) {
+    timeouts_ = timeouts;
+    for (auto* interface : all()) interface->set_settings(settings(interface->nii()));
+}
+
+const std::vector<InterfaceRule>& Interfaces::set_rules(const std::vector<InterfaceRule>& rules) {
+    auto next = naming_.under(admissible(rules));
+    const bool rename = !next.same_devices(naming_);
+    std::vector<Nii> anew;
+    for (const auto& [nii, interface] : interfaces_) {
+        const auto& link = interface->link();
+        if (!link) continue;
+        const bool renamed = rename && next.look(*link, nii) != nii;
+        if (renamed) next.forget(nii);
+        if (renamed || next.rule(nii).managed != interface->managed()) anew.push_back(nii);
+    }
+    naming_ = std::move(next);
+    for (const auto nii : anew) dissolve(nii);
+    for (auto* interface : all()) interface->set_settings(settings(interface->nii()));
+    look_again();
+    kept_names_.keep(write_record(naming_.names()));
+    return naming_.rules();
+}
+
+/// Those rules, except for what must not change now.
+std::vector<InterfaceRule> Interfaces::admissible(const std::vector<InterfaceRule>& rules) const {
+    std::map<Nii, InterfaceRule> out;
+    const auto rule = [&out](Nii nii) -> InterfaceRule& {
+        auto& found = out[nii];
+        found.nii = nii;
+        return found;
+    };
+    for (const auto& wanted : rules) rule(wanted.nii) = wanted;
+    if (const auto next = naming_.under(rules); !next.same_devices(naming_) && !may_rename(next)) {
+        for (auto& [nii, kept] : out) kept.take_device(naming_.rule(nii));
+        for (const auto& present : naming_.rules()) rule(present.nii).take_device(present);
+    }
+    for (const auto& [nii, interface] : interfaces_)
+        if (interface->sessions() > 0 && interface->managed() != rule(nii).managed)
+            rule(nii).managed = interface->managed();
+    std::vector<InterfaceRule> list;
+    list.reserve(out.size());
+    for (auto& [nii, admitted] : out) list.push_back(std::move(admitted));
+    return list;
+}
+
+/// Do all that are in use keep their devices?
+bool Interfaces::may_rename(const Naming& next) const {
+    return std::all_of(interfaces_.begin(), interfaces_.end(), [&](const auto& entry) {
+        const auto& [nii, interface] = entry;
+        if (interface->sessions() == 0) return true;
+        const auto& link = interface->link();
+        return next.rule(nii).same_device(naming_.rule(nii)) &&
+               (!link || next.look(*link, nii) == nii);
+    });
 }
 
 bool Interfaces::down_on_stop() const {
@@ -153,7 +220,27 @@ void Interfaces::service_stops() const {
     for (auto* interface : all()) interface->service_stops();
 }
 
+/// Its device is there, and is to be another interface, or the same in another way.
+void Interfaces::dissolve(Nii nii) {
+    const auto found = interfaces_.find(nii);
+    auto& interface = *found->second;
+    const int ifindex = interface.link()->ifindex;
+    const bool was_on = interface.give_up();
+    by_ifindex_.erase(ifindex);
+    naming_.release(nii);
+    if (observer_ != nullptr) observer_->interface_removed(interface);
+    interfaces_.erase(found);
+    if (!was_on) return;
+    // What comes next must not take the echo for another program's doing. (It is off already.)
+    settling_.insert(ifindex);
+    links_.set_up(ifindex, false, [this, ifindex](const Result<>&) {
+        settling_.erase(ifindex);
+        look_again();
+    });
+}
+
 void Interfaces::link_removed(int ifindex) {
+    settling_.erase(ifindex);
     auto* interface = interface_of(ifindex);
     if (interface == nullptr) return;
     by_ifindex_.erase(ifindex);
@@ -167,9 +254,13 @@ void Interfaces::look_again_later() {
     if (std::exchange(looks_again_, true)) return;
     shared_.loop.defer([this] {
         looks_again_ = false;
-        for (const auto& link : links_.links())
-            if (interface_of(link.ifindex) == nullptr) link_changed(link);
+        look_again();
     });
+}
+
+void Interfaces::look_again() {
+    for (const auto& link : links_.links())
+        if (interface_of(link.ifindex) == nullptr) link_changed(link);
 }
 
 void Interfaces::addresses_changed(int ifindex) {

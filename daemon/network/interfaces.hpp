@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -39,7 +40,7 @@ class Interfaces final : private LinkPort::Observer, private Interface::Observer
     /// What was in use in the process before us is there again, as it was then; the kernel is
     /// asked in `start`. `stored`: as it is now, whenever it is looked at.
     Interfaces(Loop& loop, LinkPort& links, DataPath& data_path, FdStore& store,
-               const StoredConfiguration& stored, Naming naming, Milliseconds linger,
+               const StoredConfiguration& stored, Naming naming, Interface::Timeouts timeouts,
                Interface::MakeControl make_control);
     ~Interfaces();
     Interfaces(const Interfaces&) = delete;
@@ -70,7 +71,12 @@ class Interfaces final : private LinkPort::Observer, private Interface::Observer
     void woken_up() const;
     /// Another configuration is stored.
     void stored_changed();
-    void set_linger(Milliseconds linger);
+    /// Deadlines that are pending stay as they are.
+    void set_timeouts(Interface::Timeouts timeouts);
+    /// Other rules. Which device an interface is, and whether it is managed, changes only while
+    /// nobody has it open; and which devices they are, only for all of them together. Returns the
+    /// rules that are in force now.
+    const std::vector<InterfaceRule>& set_rules(const std::vector<InterfaceRule>& rules);
     /// Does the end of the service change anything?
     bool down_on_stop() const;
     /// The service ends for good.
@@ -84,8 +90,15 @@ class Interfaces final : private LinkPort::Observer, private Interface::Observer
     void interface_changed(Interface& interface) override;
     Interface* appeared(const Link& link);
     Interface* interface_of(int ifindex) const;
+    Interface::Settings settings(Nii nii) const;
+    std::vector<InterfaceRule> admissible(const std::vector<InterfaceRule>& rules) const;
+    bool may_rename(const Naming& next) const;
+    bool moves(const Interface& interface, const Link& link) const;
+    void dissolve(Nii nii);
     void retire(Nii nii);
-    /// An identifier is free: for a device that could not have it before, perhaps.
+    /// An identifier is free, or a rule is another: for a device that could not have it before,
+    /// perhaps.
+    void look_again();
     void look_again_later();
 
     Interface::Shared shared_;
@@ -94,11 +107,12 @@ class Interfaces final : private LinkPort::Observer, private Interface::Observer
     /// What the order was last announced for: the one that was set, and the first choice.
     std::pair<std::vector<Nii>, std::optional<Nii>> announced_;
     KeptValue kept_names_;
-    Milliseconds linger_;
+    Interface::Timeouts timeouts_;
     Interface::MakeControl make_control_;
     Observer* observer_ = nullptr;
     std::map<Nii, std::unique_ptr<Interface>> interfaces_;
     std::map<int, Interface*> by_ifindex_;
+    std::set<int> settling_;  // their former interface is being powered down
     bool looks_again_ = false;
 };
 

@@ -11,11 +11,11 @@ namespace impnetd {
 using namespace ethernet;
 
 ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links,
-                                 const Ports& ports, Settings settings,
+                                 const Ports& ports, std::string hostname,
                                  const InterfaceRecord* before)
     : interface_(interface),
       links_(links),
-      settings_(std::move(settings)),
+      hostname_(std::move(hostname)),
       deadline_(loop, [this] { feed(DeadlinePassed{}); }),
       lease_port_(ports.lease(*this)),
       conflict_port_(ports.conflict(*this)) {
@@ -72,6 +72,7 @@ void ManagedEthernet::link_changed(const Link& link) {
     const bool taking_over = std::exchange(taking_over_, false);
     if (taking_over) {
         if (machine_.leased) lease_port_->adopt(lease_request(), *lease_);
+        settings_changed();  // perhaps, while there was no process
         feed(TakenOver{});
     }
     if (!before)
@@ -146,6 +147,10 @@ void ManagedEthernet::stored_changed() {
     feed(Stored{interface_.enabled(), interface_.stored().static_network(interface_.nii())});
 }
 
+void ManagedEthernet::settings_changed() {
+    if (link_ && found_) claim_device();
+}
+
 void ManagedEthernet::lease_obtained(const Lease& lease) {
     if (!lease_ || lease_->routes != lease.routes) note_routes(lease.routes);
     lease_ = lease;
@@ -193,7 +198,8 @@ void ManagedEthernet::feed(Event event) {
     const std::unique_ptr<bool, void (*)(bool*)> done(&stepping_,
                                                       [](bool* flag) { *flag = false; });
     while (!events_.empty()) {
-        auto [machine, actions] = step(machine_, events_.front(), settings_.timing);
+        const Timing timing{.attempt = interface_.settings().timeouts.attempt};
+        auto [machine, actions] = step(machine_, events_.front(), timing);
         events_.pop_front();
         machine_ = std::move(machine);
         for (const auto& action : actions)
@@ -228,7 +234,11 @@ void ManagedEthernet::claim_device() {
     const auto now = links_.settings(ifindex());
     if (!now) return;
     if (!found_) found_ = now;
-    const auto wanted = managed_settings(*now, !settings_.kernel_ipv6);
+    const bool ipv6_off = !interface_.settings().kernel_ipv6;
+    auto base = *now;
+    // It is off because we have turned it off, when the configuration still said so.
+    if (!ipv6_off && now->ipv6 == managed_settings(*found_, true).ipv6) base.ipv6 = found_->ipv6;
+    const auto wanted = managed_settings(base, ipv6_off);
     if (wanted != *now) configure(wanted);
 }
 
@@ -348,7 +358,7 @@ LeaseRequest ManagedEthernet::lease_request() const {
     request.device = link_->name;
     request.ifindex = link_->ifindex;
     request.mac = link_->mac;
-    request.hostname = settings_.hostname;
+    request.hostname = hostname_;
     if (lease_) request.previous = lease_->network.address;
     return request;
 }

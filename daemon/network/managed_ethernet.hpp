@@ -30,15 +30,11 @@ class ManagedEthernet final : public Control,
         std::function<std::unique_ptr<LeasePort>(LeasePort::Observer&)> lease;
         std::function<std::unique_ptr<ConflictPort>(ConflictPort::Observer&)> conflict;
     };
-    struct Settings {
-        ethernet::Timing timing;
-        std::string hostname;  ///< for the DHCP server; empty: not told
-        bool kernel_ipv6 = false;
-    };
 
-    /// `before`: how the process before us left it; nothing if it was not in use.
+    /// `hostname`: for the DHCP server; empty: not told. `before`: how the process before us left
+    /// it; nothing if it was not in use.
     ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links, const Ports& ports,
-                    Settings settings, const InterfaceRecord* before);
+                    std::string hostname, const InterfaceRecord* before);
 
     void describe(InterfaceRecord& record) const override;
     void opened(const Nic& nic) override;
@@ -48,6 +44,7 @@ class ManagedEthernet final : public Control,
     void addresses_changed() override;
     void woken_up() override;
     void stored_changed() override;
+    void settings_changed() override;
 
   private:
     void lease_obtained(const Lease& lease) override;
@@ -85,7 +82,7 @@ class ManagedEthernet final : public Control,
 
     Interface& interface_;
     LinkPort& links_;
-    Settings settings_;
+    std::string hostname_;
     ethernet::Machine machine_;
     std::deque<ethernet::Event> events_;  // an action may bring the next event before it returns
     bool stepping_ = false;

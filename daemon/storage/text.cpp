@@ -286,7 +286,8 @@ Result<> read_server_order(StoredConfiguration& stored, const Entry& entry) {
                  [&](const auto& order) { stored.server_order = order; });
 }
 
-/// There is one version so far.
+/// There is one version so far. A text of an earlier one would be brought up to date after this,
+/// before its keys are read.
 Result<> read_version(StoredConfiguration& /*stored*/, const Entry& entry) {
     const auto number = entry.whole(1, std::numeric_limits<std::int64_t>::max());
     if (!number) return tl::unexpected(number.error());

@@ -123,6 +123,10 @@ class Program {
     bool until(Milliseconds limit, const std::function<bool()>& predicate) {
         return eventually(Deadline(limit), {client_.fd()}, predicate, [this] { turn(); });
     }
+    /// The last report of a session is, or becomes, CONNECTED.
+    bool connects(const Diary& diary, Milliseconds limit = Milliseconds(5'000)) {
+        return until(limit, [&] { return diary.is(impnet::State::connected); });
+    }
     /// Turns the loop for so long: to show that something does not happen.
     void idle(Milliseconds time) {
         until(time, [] { return false; });

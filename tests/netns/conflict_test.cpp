@@ -129,11 +129,8 @@ TEST_CASE("a lease of an address with an owner is declined, and another one is t
     lab::Daemon daemon(host, bus, lab::Lan::managed("[timeouts]\nlinger = 0\n"));
     lab::Program program(bus);
     lab::Diary diary;
-    const auto connects = [&] {
-        return program.until(soon, [&] { return diary.is(State::connected); });
-    };
     auto eth0 = program.open("eth0", diary);
-    REQUIRE(connects());
+    REQUIRE(program.connects(diary));
     const auto address = eth0.ip_table()->address->text();
     eth0.close();
 

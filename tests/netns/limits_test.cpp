@@ -4,6 +4,7 @@
 // an ordinary member of the group, with the defaults and with configured numbers.
 #include <array>
 #include <cstdint>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -252,6 +253,14 @@ TEST_CASE("by default a user has 128 calls under way, and no more", "[limits]") 
 TEST_CASE("calls of a user are as many as are configured", "[limits]") {
     const Numbers numbers{.calls = 7};
     Users lab(numbers.text());
+    check_calls(lab, numbers.calls);
+}
+
+TEST_CASE("a reload changes how many calls a user may have under way", "[limits][reload]") {
+    Users lab("");
+    const Numbers numbers{.calls = 7};
+    std::ofstream(lab.daemon.config_path()) << lab::Lan::managed(numbers.text());
+    REQUIRE(lab.client(0)->outcome(RudeClient::manager("Reload")) == "ok");
     check_calls(lab, numbers.calls);
 }
 

@@ -120,10 +120,7 @@ TEST_CASE("a managed interface has no IPv6 while it is used, and then again what
     lab::Program program(lan.bus);
     lab::Diary diary;
     auto eth0 = program.open("eth0", diary);
-    const auto connects = [&] {
-        return program.until(soon, [&] { return diary.is(State::connected); });
-    };
-    REQUIRE(connects());
+    REQUIRE(program.connects(diary));
     CHECK(ipv6_of(lan.host).empty());
     there.router.advertise();
     program.idle(while_nothing);
@@ -132,13 +129,13 @@ TEST_CASE("a managed interface has no IPv6 while it is used, and then again what
     lan.cable.pull();
     REQUIRE(program.until(soon, [&] { return diary.is(State::ethernet_stopped_no_link); }));
     lan.cable.plug();
-    REQUIRE(connects());
+    REQUIRE(program.connects(diary));
     diary.clear();
     lan.host.set_up("lan0", false);
     REQUIRE(program.until(soon, [&] { return diary.is(State::ethernet_stopped_no_link); }));
     lan.host.set_up("lan0");
     there.router.advertise();
-    REQUIRE(connects());
+    REQUIRE(program.connects(diary));
     there.router.advertise();
     program.idle(while_nothing);
     CHECK(ipv6_of(lan.host).empty());
@@ -149,7 +146,7 @@ TEST_CASE("a managed interface has no IPv6 while it is used, and then again what
     REQUIRE(program.until(soon, [&] { return diary.is(State::ethernet_stopped); }));
     lan.cable.restore();
     there.dhcp.start();
-    REQUIRE(connects());
+    REQUIRE(program.connects(diary));
     CHECK(ipv6_of(lan.host).empty());
     CHECK(ipv6_addresses_made(made, there.lan0) == 0);
     CHECK(ipv6_addresses_made(made, lan.host.ifindex("lan0")) == 0);
@@ -299,10 +296,7 @@ TEST_CASE("a lease's MTU is the device's while it lasts, and IPv6 stays off", "[
     lab::Program program(lan.bus);
     lab::Diary diary;
     auto eth0 = program.open("eth0", diary);
-    const auto connects = [&] {
-        return program.until(soon, [&] { return diary.is(State::connected); });
-    };
-    REQUIRE(connects());
+    REQUIRE(program.connects(diary));
     CHECK(mtu_of(lan.host) == "600\n");
 
     // The server names another one, and then none.
@@ -313,7 +307,7 @@ TEST_CASE("a lease's MTU is the device's while it lasts, and IPv6 stays off", "[
         REQUIRE(program.until(soon, [&] { return diary.is(State::ethernet_stopped_no_link); }));
         CHECK(mtu_of(lan.host) != mtu);
         lan.cable.plug();
-        REQUIRE(connects());
+        REQUIRE(program.connects(diary));
         CHECK(mtu_of(lan.host) == mtu);
     };
     renewed(with_mtu("1400"), "1400\n");

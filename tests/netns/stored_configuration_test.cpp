@@ -693,6 +693,9 @@ TEST_CASE("an order wins over the first choice, and is announced", "[stored]") {
     CHECK(announced.back() == Words{"eth0", "eth1"});
     CHECK(root.manager_property<std::string>("Mode") == "automatic");
     CHECK(root.current_interface() == "eth0");
+    // Who is left out serves last, and is not disabled by that.
+    CHECK(root.enabled("eth1"));
+    CHECK(lab::outcome_of([&] { root.raw().open("eth1"); }) == "ok");
     root.call("SetInterfaceEnabled", std::string("eth0"), false);
     CHECK(root.current_interface() == "eth1");
     root.call("SetServerInterfaces", Words{});

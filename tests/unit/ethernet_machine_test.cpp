@@ -562,6 +562,13 @@ TEST_CASE("a leased address that another host has is 1, 201, 1 with another leas
         fed.feed(AddressConflict{stranger, true, 20s});
         CHECK(fed.states() == States{201});
     }
+    SECTION("an interface that is disabled forgets what it met with") {
+        fed.feed(Stored{false, std::nullopt});
+        CHECK(fed.machine.conflicts == 0);
+        fed.feed(Stored{true, std::nullopt});
+        fed.feed(CarrierChanged{true});
+        CHECK(fed.does(StartLease{false}));
+    }
     SECTION("if that has an owner too, there are pauses, and they grow") {
         for (const auto pause : {1s, 2s, 4s, 8s, 15s, 15s}) {
             fed.feed(AddressConflict{stranger, true, 2s});

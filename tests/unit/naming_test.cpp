@@ -113,3 +113,88 @@ TEST_CASE("two devices never have one identifier") {
     REQUIRE(naming.name(card(2, "a", 1, "usb-1-1:1.0")) == eth(0));
     CHECK_FALSE(naming.name(card(3, "b", 2, "usb-1-1:1.0")));
 }
+
+TEST_CASE("a virtual device is not taken for the card whose address it has") {
+    auto by_mac = rule(0);
+    by_mac.mac = MacAddress{{2, 0, 0, 0, 0, 9}};
+    auto bridge = card(7, "br0", 9, "");
+    bridge.kind = "bridge";
+    const auto its_card = card(2, "enp9s0", 9, "pci-0000:09:00.0");
+
+    SECTION("where a rule has the address") {
+        Naming naming({by_mac}, wired);
+        REQUIRE(naming.name(its_card) == eth(0));
+        naming.release(eth(0));
+        CHECK_FALSE(naming.name(bridge));
+        CHECK(naming.name(its_card) == eth(0));
+    }
+    SECTION("where the card was discovered") {
+        Naming naming({}, wired);
+        REQUIRE(naming.name(its_card) == eth(0));
+        naming.release(eth(0));
+        CHECK_FALSE(naming.name(bridge));
+    }
+    SECTION("but a rule may mean a virtual device by its address") {
+        CHECK(Naming({by_mac}, wired).name(bridge) == eth(0));
+    }
+}
+
+TEST_CASE("devices that return in another order, to the next process, have their identifiers") {
+    Naming before({}, wired);
+    REQUIRE(before.name(card(2, "enp1s0", 1, "usb-1-1:1.0")) == eth(0));
+    REQUIRE(before.name(card(3, "enp2s0", 2, "usb-1-2:1.0")) == eth(1));
+    Naming next({}, wired);
+    next.remember(before.names());
+    CHECK(next.name(card(2, "enp2s0", 2, "usb-1-2:1.0")) == eth(1));
+    CHECK(next.name(card(3, "enp3s0", 3, "usb-1-3:1.0")) == eth(2));
+    CHECK(next.name(card(4, "enp1s0", 1, "usb-1-1:1.0")) == eth(0));
+}
+
+TEST_CASE("other rules are for devices that are there, too") {
+    const auto first = card(2, "enp1s0", 1, "pci-0000:01:00.0");
+    const auto second = card(3, "enp2s0", 2, "pci-0000:02:00.0");
+    Naming naming({}, wired);
+    REQUIRE(naming.name(first) == eth(0));
+    REQUIRE(naming.name(second) == eth(1));
+
+    auto managed = rule(1);
+    managed.managed = true;
+    const auto same = naming.under({managed});
+    CHECK(same.same_devices(naming));
+    CHECK(same.look(first, eth(0)) == eth(0));
+    CHECK(same.look(second, eth(1)) == eth(1));
+
+    auto swap = rule(0);
+    swap.path = "pci-0000:02:00.0";
+    const auto swapped = naming.under({swap});
+    CHECK_FALSE(swapped.same_devices(naming));
+    CHECK_FALSE(naming.same_devices(swapped));
+    CHECK(swapped.look(second, eth(1)) == eth(0));
+    CHECK(swapped.look(first, eth(0)) == eth(2));  // eth1 is remembered
+}
+
+TEST_CASE("the thousand-and-first card has no identifier") {
+    Naming naming({}, wired);
+    for (unsigned number = 0; number < 1'000; ++number) {
+        auto one = card(2, "usb0", 0, "usb-" + std::to_string(number));
+        one.mac.octets[3] = static_cast<std::uint8_t>(number >> 8);
+        one.mac.octets[4] = static_cast<std::uint8_t>(number);
+        REQUIRE(naming.name(one) == eth(number));
+        naming.release(eth(number));
+    }
+    CHECK_FALSE(naming.name(card(2, "usb0", 77, "usb-1000")));
+}
+
+TEST_CASE("a device that a rule gives another identifier gives up the old one") {
+    Naming before({}, wired);
+    const auto device = card(2, "enp1s0", 1, "pci-0000:01:00.0");
+    REQUIRE(before.name(device) == eth(0));
+    auto by_device = rule(5);
+    by_device.device = "enp1s0";
+    Naming next({by_device}, wired);
+    next.remember(before.names());
+    REQUIRE(next.known(eth(0)));
+    CHECK(next.name(device) == eth(5));
+    CHECK_FALSE(next.known(eth(0)));
+    CHECK(next.name(card(3, "enp2s0", 2, "pci-0000:02:00.0")) == eth(0));
+}

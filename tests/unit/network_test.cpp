@@ -93,19 +93,19 @@ struct World {
     std::unique_ptr<Interfaces> interfaces;
     std::unique_ptr<Sessions> sessions;
     int lan0 = 0;
+    InterfaceRule rule;
     Client client;
 
     explicit World(bool managed = true, bool always_on = false, Sessions::Limits limits = {},
                    Milliseconds linger = 0ms, Policy policy = allowing(1000))
         : notify(loop, ""), store(notify) {
-        InterfaceRule rule;
         rule.device = "lan0";
         rule.managed = managed;
         rule.always_on = always_on;
         links.answer_from(loop);
         interfaces = std::make_unique<Interfaces>(
             loop, links, data_path, store, stored, Naming({rule}, [](const Link&) { return true; }),
-            linger,
+            Interface::Timeouts{.linger = linger},
             [this](Interface& interface, bool is_managed,
                    const InterfaceRecord* before) -> std::unique_ptr<Control> {
                 if (!is_managed) return std::make_unique<ObservedLink>(interface, links, before);
@@ -124,7 +124,7 @@ struct World {
                                 lan = port.get();
                                 return port;
                             }},
-                    ManagedEthernet::Settings{}, before);
+                    "", before);
             });
         sessions = std::make_unique<Sessions>(loop, *interfaces, data_path, store, limits,
                                               std::move(policy));
@@ -643,6 +643,173 @@ TEST_CASE("a device that waited for an identifier gets it when it is free") {
     REQUIRE(world.interfaces->find("eth0"));
     CHECK((*world.interfaces->find("eth0"))->link()->ifindex == second);
     CHECK(world.interfaces->all().size() == 1);
+}
+
+TEST_CASE("a device that gets its name from udev is the one that a rule means by it") {
+    World world;
+    world.links.remove(world.lan0);
+    world.settle();
+    const int card = world.links.add("eth0", "usb-1-1:1.0");
+    world.settle();
+    REQUIRE((*world.interfaces->find("eth1"))->link()->ifindex == card);
+    CHECK_FALSE((*world.interfaces->find("eth1"))->managed());
+    world.links.rename(card, "lan0");
+    world.settle();
+    CHECK(world.eth0().link()->ifindex == card);
+    CHECK(world.eth0().managed());
+    // The name that it had for a moment is free.
+    CHECK(world.interfaces->find("eth1").error().code == ErrorCode::no_such_interface);
+    world.links.add("enp7s0", "usb-1-2:1.0");
+    world.settle();
+    CHECK(world.interfaces->find("eth1"));
+}
+
+TEST_CASE("an interface in use keeps its device, whatever that is called") {
+    World world;
+    world.links.remove(world.lan0);
+    world.settle();
+    const int card = world.links.add("eth0", "usb-1-1:1.0");
+    world.settle();
+    Told told;
+    world.open(told, plain("eth1"));
+    world.links.rename(card, "lan0");
+    world.settle();
+    CHECK((*world.interfaces->find("eth1"))->link()->ifindex == card);
+    CHECK(told.steps.size() == 1);
+}
+
+TEST_CASE("what nobody has open becomes managed or observed at once, and else stays") {
+    const Nii eth0{InterfaceClass::ethernet, 0};
+    World world(false);
+    auto rule = world.interfaces->set_rules({world.rule});
+    REQUIRE(rule == std::vector{world.rule});
+    auto managed = world.rule;
+    managed.managed = true;
+    CHECK(world.interfaces->set_rules({managed}) == std::vector{managed});
+    world.settle();
+    CHECK(world.eth0().managed());
+    CHECK(world.links.requests().empty());  // nobody has opened it
+
+    Told told;
+    world.connect(told);
+    CHECK(world.interfaces->set_rules({world.rule}) == std::vector{managed});
+    CHECK(world.interfaces->set_rules({}) == std::vector{managed});
+    world.settle();
+    CHECK(world.eth0().state() == State::connected);
+    CHECK(told.steps.back() == Step{201, 1});
+
+    // It lingers for nobody: it is powered down, and then it is as we find it.
+    world.interfaces->set_timeouts({.linger = 1h});
+    world.sessions->close(1);
+    CHECK(world.eth0().state() == State::connected);
+    CHECK(world.interfaces->set_rules({world.rule}) == std::vector{world.rule});
+    world.settle();
+    CHECK_FALSE(world.eth0().managed());
+    CHECK(world.eth0().state() == State::ethernet_stopped_no_link);
+    CHECK(world.links.addresses(world.lan0).empty());
+    CHECK_FALSE(world.links.link(world.lan0)->up);
+    CHECK(world.interfaces->may_be_configured(eth0).error().code == ErrorCode::not_supported);
+}
+
+TEST_CASE("other rules give devices other identifiers while nobody uses one of them") {
+    World world;
+    const int lan1 = world.links.add("lan1", "");
+    world.settle();
+    InterfaceRule second = world.rule;
+    second.nii.number = 1;
+    second.device = "lan1";
+    const auto device_of = [&](const char* nii) {
+        return (*world.interfaces->find(nii))->link()->ifindex;
+    };
+    CHECK(world.interfaces->set_rules({world.rule, second}) == std::vector{world.rule, second});
+    CHECK(device_of("eth1") == lan1);
+
+    auto first_swapped = world.rule;
+    auto second_swapped = second;
+    std::swap(first_swapped.device, second_swapped.device);
+    Told told;
+    auto& session = world.open(told, plain("eth1"));
+    // All or none: eth0 is free, but it would get eth1's.
+    second_swapped.always_on = true;
+    auto kept = second;
+    kept.always_on = true;
+    CHECK(world.interfaces->set_rules({first_swapped, second_swapped}) ==
+          std::vector{world.rule, kept});
+    CHECK(device_of("eth0") == world.lan0);
+    CHECK(device_of("eth1") == lan1);
+
+    world.sessions->close(session.id());
+    CHECK(world.interfaces->set_rules({first_swapped, second_swapped}) ==
+          std::vector{first_swapped, second_swapped});
+    world.settle();
+    CHECK(device_of("eth0") == lan1);
+    CHECK(device_of("eth1") == world.lan0);
+    // The echo of the power-down is not taken for another program's: it is on, and stays so.
+    CHECK((*world.interfaces->find("eth1"))->state() == State::ethernet_dhcping);
+
+    // Without a rule there is no virtual device.
+    CHECK(world.interfaces->set_rules({first_swapped}) == std::vector{first_swapped});
+    world.settle();
+    CHECK(world.interfaces->find("eth1").error().code == ErrorCode::no_such_interface);
+    CHECK_FALSE(world.links.link(world.lan0)->up);
+}
+
+TEST_CASE("an interface that was renamed stays what it is under other rules for others") {
+    World world;
+    world.links.rename(world.lan0, "house");
+    const int lan1 = world.links.add("lan1", "");
+    world.settle();
+    auto always_on = world.rule;
+    always_on.always_on = true;
+    world.interfaces->set_rules({always_on});
+    world.settle();
+    CHECK(world.eth0().link()->ifindex == world.lan0);
+    CHECK(world.eth0().state() == State::ethernet_dhcping);
+    CHECK(world.links.link(lan1));
+}
+
+TEST_CASE("an interface is always on from one moment to the next, and not any more") {
+    World world;
+    auto always_on = world.rule;
+    always_on.always_on = true;
+    world.interfaces->set_rules({always_on});
+    world.settle();
+    world.dhcp->grant(lease());
+    world.settle();
+    CHECK(world.eth0().state() == State::connected);
+    CHECK(world.eth0().sessions() == 0);
+
+    // Who has it open holds it then; after that the linger does, which is none here.
+    Told told;
+    auto& session = world.open(told);
+    world.interfaces->set_rules({world.rule});
+    world.settle();
+    CHECK(world.eth0().state() == State::connected);
+    world.interfaces->set_rules({always_on});
+    world.sessions->close(session.id());
+    world.settle();
+    CHECK(world.eth0().state() == State::connected);
+    world.interfaces->set_rules({world.rule});
+    while (world.eth0().state() != State::unknown) uv_run(world.loop.raw(), UV_RUN_ONCE);
+    CHECK_FALSE(world.links.link(world.lan0)->up);
+}
+
+TEST_CASE("IPv6 is given back, or taken, when the configuration says so") {
+    World world;
+    auto kernel_ipv6 = world.rule;
+    kernel_ipv6.kernel_ipv6 = true;
+    Told told;
+    world.connect(told);
+    const auto disabled = [&] { return world.links.settings(world.lan0)->ipv6->disabled; };
+    CHECK(disabled());
+    world.interfaces->set_rules({kernel_ipv6});
+    world.settle();
+    CHECK_FALSE(disabled());
+    CHECK(world.links.settings(world.lan0)->arp_ignore == 1);  // that is no matter of IPv6
+    world.interfaces->set_rules({world.rule});
+    world.settle();
+    CHECK(disabled());
+    CHECK(world.eth0().state() == State::connected);
 }
 
 TEST_CASE("a session's end closes its sockets and nobody else's") {

@@ -181,6 +181,19 @@ TEST_CASE("a damaged file is set aside, and we begin with nothing") {
     CHECK(life.answers.back() == "ok");
 }
 
+TEST_CASE("a file without a version, or of one before the first, is not ours, and is kept aside") {
+    for (const std::string text : {"[interfaces.eth0]\nenabled = false\n",
+                                   "version = 0\n[interfaces.eth0]\nenabled = false\n"}) {
+        const TemporaryFolder folder;
+        folder.write("configuration.toml", text);
+        Life life(folder);
+        CHECK(life.storage.now() == StoredConfiguration{});
+        CHECK(folder.read("configuration.toml.damaged") == text);
+        life.change(disable(eth0));
+        CHECK(life.answers.back() == "ok");
+    }
+}
+
 TEST_CASE("a later version's file stays as it is, and nothing is stored") {
     const TemporaryFolder folder;
     const std::string text = "version = 2\ncolour = \"red\"\n";

@@ -23,6 +23,16 @@ namespace detail {
 class Session;
 }
 
+/// The HTTP proxy through which an interface reaches further networks. Its password is not told.
+struct Proxy {
+    std::string type;  ///< "http"
+    std::string address;
+    std::uint16_t port = 0;
+    std::string user;  ///< empty: none
+
+    friend bool operator==(const Proxy&, const Proxy&) = default;
+};
+
 /// What a connected interface has (the guide's `getiptable()`). What is not known is absent.
 struct IpTable {
     std::optional<Ipv4> address;
@@ -31,6 +41,7 @@ struct IpTable {
     std::optional<Ipv4> gateway;
     std::optional<Ipv4> dhcpserver;  ///< absent with a static address
     std::vector<Ipv4> dnsservers;    ///< at most two
+    std::optional<Proxy> proxy{};    ///< of the NIC or stored, if there is one
 
     friend bool operator==(const IpTable&, const IpTable&) = default;
 };
