@@ -84,7 +84,7 @@ class Beside:
             before = self.await_echo(echo, 1)
 
             self.renumber()
-            after = eventually(lambda: addresses() not in ([], [before]) and addresses()[0], 20)
+            after = eventually(lambda: addresses() not in ([], [before]) and addresses()[0], 60)
             echo.await_output(f"CONNECTED (address {after}/24)")
             self.check_echo()
 
@@ -96,18 +96,18 @@ class Beside:
             self.let_go()
             echo.await_output(self.gone)
             self.take()
-            lab.await_state("CONNECTED", 20)
+            lab.await_state("CONNECTED", 60)
             self.assertEqual(addresses(), [lab.read("Address")])
         self.assertGreater(self.made(self.program)["NEWADDR"], 1)
         self.assertEqual(self.changes.by_program().keys(), {self.program, "ip"}, self.changes.by_program())
 
     def test_a_managed_interface_is_left_alone_with_the_lines_of_the_readme(self):
         self.start()
-        eventually(addresses, 20, "it manages lan0")
+        eventually(addresses, 60, "it manages lan0")
         path, lines, command = lines_of_readme(self.folder)
         self.addCleanup(run, f"rm {path}")
         run(f"cat >{path} <<'END'\n{lines}END\n{command}")
-        eventually(lambda: self.state() == "unmanaged", 10, "it lets go")
+        eventually(lambda: self.state() == "unmanaged", 30, "it lets go")
 
         # As from the next boot on: NetworkManager undoes one more of its settings when it ends.
         self.stop()
@@ -117,7 +117,7 @@ class Beside:
             ours = settings()
             self.assertRegex(ours, r"disable_ipv6:1\n.*arp_ignore:1")
             self.start()
-            eventually(lambda: self.state() == "unmanaged", 20, "it runs")
+            eventually(lambda: self.state() == "unmanaged", 60, "it runs")
             run("ip -n lan link set srv0 down")
             echo.await_output("carrier lost")
             run("ip -n lan link set srv0 up")
@@ -135,14 +135,14 @@ class Beside:
             ours = self.await_echo(echo, 1)
             self.start()
             self.take()
-            eventually(lambda: contentions() > 0 and ours in addresses(), 20, "it is told of")
+            eventually(lambda: contentions() > 0 and ours in addresses(), 60, "it is told of")
             lab.await_state("CONNECTED")
             settled = self.made("impnetd")
             self.assertNotIn("DELADDR", settled)
             for number in range(3):
                 before = self.made(self.program)["NEWADDR"]
                 self.readdress(number)
-                eventually(lambda: self.made(self.program)["NEWADDR"] > before, 10, "it has an address anew")
+                eventually(lambda: self.made(self.program)["NEWADDR"] > before, 30, "it has an address anew")
             self.assertEqual(self.check_echo(), ours)
             self.assertEqual(self.made("impnetd"), settled)
             self.assertEqual(contentions(), 1)

@@ -35,7 +35,7 @@ def read(name):
     return json.loads(answer)["data"]
 
 
-def await_state(name, limit=15):
+def await_state(name, limit=30):
     eventually(lambda: read("StateName") == name, limit, f"eth0 is {name}")
 
 
@@ -79,7 +79,7 @@ class Program:
     def output(self):
         return run(f"cat /run/{self._unit}")
 
-    def await_output(self, text, limit=15):
+    def await_output(self, text, limit=30):
         eventually(lambda: text in self.output(), limit, f"{self._command} prints: {text}")
 
 

@@ -44,12 +44,12 @@ class Networkd(Beside, lab.Case):
         with lab.echo() as echo:
             ours = self.await_echo(echo, 1)
             self.start()
-            theirs = eventually(lambda: set(addresses()) - {ours}, 20, "it has an address, too")
+            theirs = eventually(lambda: set(addresses()) - {ours}, 60, "it has an address, too")
             run("ip -n lan link set srv0 down")
-            eventually(lambda: not theirs & set(addresses()), 10, "it takes its address away")
+            eventually(lambda: not theirs & set(addresses()), 30, "it takes its address away")
             run("ip -n lan link set srv0 up")
             self.await_echo(echo, 2)
-            eventually(lambda: theirs < set(addresses()), 20, "both have an address")
+            eventually(lambda: theirs < set(addresses()), 60, "both have an address")
             self.check_echo()
             self.assertEqual(contentions(), 1)
 
