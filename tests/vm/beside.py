@@ -65,7 +65,7 @@ class Beside:
 
     def await_echo(self, echo, times):
         """The times-th address with which it echoes, and that it does."""
-        eventually(lambda: echo.output().count("echoing on port 2001") == times, 20, f"it echoes, {times}")
+        eventually(lambda: echo.output().count("echoing on port 2001") == times, 60, f"it echoes, {times}")
         return self.check_echo()
 
     def check_echo(self):
