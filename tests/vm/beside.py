@@ -63,6 +63,16 @@ class Beside:
         """Its changes."""
         return self.changes.by_program().get(program, {})
 
+    def settled(self, program):
+        """The same, once it stays so for some looks."""
+        looks = []
+
+        def look():
+            looks.append(self.made(program))
+            return len(looks) >= 8 and all(made == looks[-1] for made in looks[-8:])
+        eventually(look, 60, f"{program} changes nothing more")
+        return looks[-1]
+
     def await_echo(self, echo, times):
         """The times-th address with which it echoes, and that it does."""
         eventually(lambda: echo.output().count("echoing on port 2001") == times, 60, f"it echoes, {times}")
@@ -84,7 +94,7 @@ class Beside:
             before = self.await_echo(echo, 1)
 
             self.renumber()
-            after = eventually(lambda: addresses() not in ([], [before]) and addresses()[0], 60)
+            after = eventually(lambda: sorted(set(addresses()) - {before}), 60, "it has another address")[0]
             echo.await_output(f"CONNECTED (address {after}/24)")
             self.check_echo()
 
@@ -137,7 +147,7 @@ class Beside:
             self.take()
             eventually(lambda: contentions() > 0 and ours in addresses(), 60, "it is told of")
             lab.await_state("CONNECTED")
-            settled = self.made("impnetd")
+            settled = self.settled("impnetd")
             self.assertNotIn("DELADDR", settled)
             for number in range(3):
                 before = self.made(self.program)["NEWADDR"]

@@ -106,10 +106,12 @@ END""")
                 run("echo resume >/run/raw/fifo")
                 eventually(lambda: raw.output().count("resumed") == number, 30, "the session goes on")
             lab.await_state("CONNECTED")
-        self.assertIn("10.77.1.1", run("cat /var/lib/impnet/configuration.toml"))
         any_of = " ".join(f"-e {secret}" for secret in secrets)
-        for where in "/var/lib/impnet /run/impnet /etc/impnet", "<(journalctl --boot --all --output=export)":
-            self.assertEqual(attempt(f"grep --recursive --text --fixed-strings {any_of} {where}").stdout, "")
+        for there, where in (("10.77.1.1", "/var/lib/impnet /run/impnet /etc/impnet"),
+                             ("STATE_NAME=CONNECTED", "<(journalctl --boot --all --output=export)")):
+            search = "grep --recursive --text --fixed-strings"
+            self.assertIn(there, attempt(f"{search} {there} {where}").stdout)
+            self.assertEqual(attempt(f"{search} {any_of} {where}").stdout, "")
 
     def test_the_daemon_leaves_no_core(self):
         pattern = "/proc/sys/kernel/core_pattern"
