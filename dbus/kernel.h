@@ -12,10 +12,11 @@
  *     EMSGSIZE     over 65507 bytes
  *     EPIPE        closed; poll(2) says POLLHUP
  *
- * Segments of one size in one call (UDP_SEGMENT, udp(7)) cost a token each, and all of them leave or
- * none. EPERM for them says that there are not so many tokens, EINVAL, EMSGSIZE or EIO that the
- * device cannot take them so: each then has to be sent by itself. sendmmsg(2) returns how many went, and the next call the error of the one that did not. Nothing
- * makes the descriptor writable again after EAGAIN, so it can be asked how long to wait:
+ * Segments of one size in one call (UDP_SEGMENT, udp(7)) cost a token each, and all of them leave
+ * or none. EPERM for them says that there are not so many tokens, EINVAL, EMSGSIZE or EIO that the
+ * device cannot take them so: each then has to be sent by itself. sendmmsg(2) returns how many
+ * went, and the next call the error of the one that did not. Nothing makes the descriptor writable
+ * again after EAGAIN, so it can be asked how long to wait:
  *
  *     uint64_t wait;
  *     socklen_t size = sizeof(wait);
