@@ -27,7 +27,6 @@
 namespace {
 
 using namespace ports;
-using impnetd::Loop;
 using impnetd::Relay;
 using impnetd::UniqueFd;
 using impnetd::relay::Header;
@@ -294,7 +293,7 @@ TEST_CASE("Several datagrams in one message are sent as so many", "[data-path]")
         const auto datagram = scene.next_at_peer(0, Milliseconds(2'000));
         REQUIRE(datagram);
         const auto end = std::min(all.size(), (i + 1) * size);
-        CHECK(datagram->data == Bytes(&all[i * size], &all[0] + end));
+        CHECK(datagram->data == Bytes(all.data() + i * size, all.data() + end));
         CHECK(datagram->from == DataPathScene::ours());
         CHECK(datagram->from_port == 2001);
     }
@@ -306,7 +305,7 @@ TEST_CASE("Several datagrams in one message are judged and limited one by one", 
     RelayScene scene;  // a bucket of 100
     const auto socket = scene.open(2001, Delivery::descriptor);
     const auto client = scene.acquire_relay(*socket);
-    const auto outcomes_are = [&](std::vector<std::pair<std::size_t, Outcome>> runs) {
+    const auto outcomes_are = [&](const std::vector<std::pair<std::size_t, Outcome>>& runs) {
         std::vector<Outcome> expected;
         for (const auto& [length, outcome] : runs) expected.insert(expected.end(), length, outcome);
         static_cast<void>(

@@ -221,6 +221,7 @@ TEST_CASE("datagrams that are alike travel in one message", "[client]") {
         CHECK(relay.send(datagrams) == std::vector(datagrams.size(), Verdict::sent));
     }
     std::vector<std::tuple<int, int, int, std::string>> messages;  // kind, sequence, size
+    messages.reserve(seen.size());
     for (const auto& frame : seen)
         messages.emplace_back(frame.header.kind, ntohs(frame.header.sequence),
                               ntohs(frame.header.local_port), frame.payload);

@@ -195,9 +195,9 @@ void Batch::list_frame(std::size_t slot, const Header& header) {
 }
 
 Batch::Outcome Batch::send(int fd, std::size_t first, std::size_t last) {
-    const auto apart = std::find(together_.begin() + static_cast<std::ptrdiff_t>(first),
-                                 together_.begin() + static_cast<std::ptrdiff_t>(last), false);
-    last = static_cast<std::size_t>(apart - together_.begin());
+    const auto together = std::span(together_).subspan(first, last - first);
+    const auto apart = std::find(together.begin(), together.end(), false);
+    last = first + static_cast<std::size_t>(apart - together.begin());
     const int count = ::sendmmsg(fd, &list_[first], static_cast<unsigned>(last - first),
                                  MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count < 0) return {.count = 0, .error = errno};

@@ -209,9 +209,9 @@ struct RelaySocket::Judged {
     std::string end_reason;                             // not empty: it ends the socket
     bool hung_up = false;                               // the client's own doing
 
-    /// The verdicts of a listed request, from that of one of its datagrams on.
-    std::span<Verdict> of(std::size_t listed, std::size_t datagram, std::size_t count) {
-        return std::span(verdicts).subspan(first[passed[listed]] + datagram, count - datagram);
+    /// The verdicts of datagrams [from, end) of a listed request.
+    std::span<Verdict> of(std::size_t listed, std::size_t from, std::size_t end) {
+        return std::span(verdicts).subspan(first[passed[listed]] + from, end - from);
     }
 };
 
@@ -316,6 +316,14 @@ RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
     return judged;
 }
 
+/// How far the sending of listed requests has come.
+struct RelaySocket::Progress {
+    std::size_t through = 0;          // requests that are sent or refused,
+    std::size_t next = 0;             // and datagrams of the one after, if that is taken apart
+    std::size_t unsent = 0;           // datagrams, of all
+    std::optional<std::size_t> fits;  // it was taken apart to see whether this is the largest
+};
+
 /// Sends the first `allowed` listed requests, whose datagrams have their tokens. Returns how many
 /// are through, sent or refused; the next one, or what is left of it, has to wait until the network
 /// has room. If it has waited `again`, in vain, it is refused: the kernel is short of memory, and
@@ -323,55 +331,60 @@ RelaySocket::Judged RelaySocket::judge_requests(std::size_t count) {
 std::size_t RelaySocket::send_listed(std::size_t allowed, Attempt attempt, Judged& judged) {
     Batch& batch = shared_.batch;
     udp_.set_deaf(false);  // an answer may be here before we are back
-    std::size_t unsent = 0;
-    for (std::size_t i = 0; i < allowed; ++i) unsent += batch.request(i).count;
-    const std::size_t before = unsent;
-    std::size_t through = 0;
-    std::size_t next = 0;             // datagram of a request that is taken apart
-    std::optional<std::size_t> fits;  // it was taken apart to see whether this is the largest
-    while (through < allowed) {
-        const auto [size, count] =
-            std::pair(batch.request(through).size, batch.request(through).count);
-        const bool together = batch.together(through);
-        const auto outcome = together ? batch.send(udp_.fd(), through, allowed)
-                                      : batch.send_apart(udp_.fd(), through, next);
-        if (together) {
-            for (std::size_t i = 0; i < outcome.count; ++i)
-                unsent -= batch.request(through++).count;
-        } else {
-            unsent -= outcome.count;
-            next += outcome.count;
-            // Each by itself it goes: together it did not.
-            if (outcome.count > 0 && fits) largest_segment_ = *std::exchange(fits, std::nullopt);
+    Progress at;
+    for (std::size_t i = 0; i < allowed; ++i) at.unsent += batch.request(i).count;
+    const std::size_t before = at.unsent;
+    while (at.through < allowed) {
+        const int error = send_next(at, allowed);
+        if (error == 0 || error == EINTR) continue;
+        const auto& request = batch.request(at.through);
+        const bool together = batch.together(at.through);
+        if (together && request.count > 1 && is_about_segments(error)) {
+            at.fits = error == EIO || error == EOPNOTSUPP ? 0 : request.size - 1;
+            batch.take_apart(at.through);
+            continue;
         }
-        if (outcome.count == 0 && outcome.error != EINTR) {
-            const auto error = outcome.error;
-            if (together && count > 1 && is_about_segments(error)) {
-                fits = error == EIO || error == EOPNOTSUPP ? 0 : size - 1;
-                batch.take_apart(through);
-                continue;
-            }
-            if (is_full(error) && (attempt == Attempt::first || unsent < before)) break;
-            const auto refused =
-                is_full(error) ? IMPNET_RELAY_WOULD_BLOCK : verdict_of_errno(error);
-            const std::size_t last = together ? count : next + 1;
-            for (auto& verdict : judged.of(through, next, last)) verdict.value = refused;
-            next = last;
-            attempt = Attempt::first;
-        }
-        if (next < count || (together && next == 0)) continue;
-        ++through;
-        next = 0;
-        fits.reset();
+        if (is_full(error) && (attempt == Attempt::first || at.unsent < before)) break;
+        const std::size_t refused = together ? request.count : 1;
+        for (auto& verdict : judged.of(at.through, at.next, at.next + refused))
+            verdict.value = is_full(error) ? IMPNET_RELAY_WOULD_BLOCK : verdict_of_errno(error);
+        pass(at, refused);
+        attempt = Attempt::first;
     }
-    if (next > 0) {
-        const std::size_t slot = judged.passed[through];
-        batch.drop(slot, next);
-        judged.first[slot] += next;
+    if (at.next > 0) {
+        const std::size_t slot = judged.passed[at.through];
+        batch.drop(slot, at.next);
+        judged.first[slot] += at.next;
     }
-    rate_.give_back(unsent);
-    come_into_force(unsent < before);
-    return through;
+    rate_.give_back(at.unsent);
+    come_into_force(at.unsent < before);
+    return at.through;
+}
+
+/// 0, or why what is next was not taken.
+int RelaySocket::send_next(Progress& at, std::size_t allowed) {
+    Batch& batch = shared_.batch;
+    if (batch.together(at.through)) {
+        const auto outcome = batch.send(udp_.fd(), at.through, allowed);
+        for (std::size_t i = 0; i < outcome.count; ++i)
+            at.unsent -= batch.request(at.through++).count;
+        return outcome.error;
+    }
+    const auto outcome = batch.send_apart(udp_.fd(), at.through, at.next);
+    at.unsent -= outcome.count;
+    // Each by itself it goes: together it did not.
+    if (outcome.count > 0 && at.fits) largest_segment_ = *std::exchange(at.fits, std::nullopt);
+    pass(at, outcome.count);
+    return outcome.error;
+}
+
+/// So many datagrams more of the next request are sent or refused.
+void RelaySocket::pass(Progress& at, std::size_t count) const {
+    at.next += count;
+    if (at.next < shared_.batch.request(at.through).count) return;
+    ++at.through;
+    at.next = 0;
+    at.fits.reset();
 }
 
 void RelaySocket::come_into_force(bool sent) {

@@ -81,7 +81,10 @@ class RelaySocket final : public DataSocket {
     void relay_requests(std::size_t count, Attempt attempt);
     std::size_t take_for_listed(Judged& judged);
     Judged judge_requests(std::size_t count);
+    struct Progress;
     std::size_t send_listed(std::size_t allowed, Attempt attempt, Judged& judged);
+    int send_next(Progress& at, std::size_t allowed);
+    void pass(Progress& at, std::size_t count) const;
     bool tell_verdicts();
     void tell_resumed();
     void come_into_force(bool sent);
