@@ -93,8 +93,9 @@ END""")
         self.assertNotIn("over-the-hills", shown)
 
     def test_no_secret_is_on_the_disk_or_in_the_journal(self):
-        secrets = ["over-the-hills", "far-and-away", "through-the-woods", "down-the-river"]
-        run(PROXY)
+        # None of other cases': who becomes another user to call has his command line in the journal.
+        secrets = ["under-the-bridge", "far-and-away", "through-the-woods", "down-the-river"]
+        run(PROXY.replace("over-the-hills", secrets[0]))
         run(lab.call("SetWifiConfiguration", f"'a{{sv}}' 2 ssid s lab key s {secrets[1]}"))
         run(lab.call("SetCellularConfiguration", f"'a{{sv}}' 3 apn s lab username s lab password s {secrets[2]}"))
         run(f"rm -rf /run/raw && mkdir /run/raw && echo {secrets[3]} >/run/raw/password && "
