@@ -76,16 +76,14 @@ Batch::Outcome Batch::receive(int fd, Content content, std::size_t most) {
     if (touched_by_large_ > large_pages_kept) {
         ::madvise(memory_, memory_size, MADV_DONTNEED);
         touched_by_large_ = 0;
+        touched_ = {};
     }
     prepare(content);
     const int count =
         ::recvmmsg(fd, received_.data(), static_cast<unsigned>(most), MSG_DONTWAIT, nullptr);
     if (count < 0) return {.count = 0, .error = errno};
     filled_ = static_cast<std::size_t>(count);
-    for (std::size_t slot = 0; slot < filled_; ++slot) {
-        const std::size_t size = received_[slot].msg_len;
-        if (size > small) touched_by_large_ += size;
-    }
+    for (std::size_t slot = 0; slot < filled_; ++slot) note_touched(slot);
     return {.count = filled_, .error = 0};
 }
 
@@ -97,7 +95,14 @@ void Batch::restore(std::size_t slot, std::span<const std::uint8_t> frame) {
     const std::size_t size = std::min(frame.size(), slot_size);
     std::copy_n(frame.data(), size, begin(slot));
     received_[slot].msg_len = static_cast<unsigned>(size);
-    if (size > small) touched_by_large_ += size;
+    note_touched(slot);
+}
+
+void Batch::note_touched(std::size_t slot) {
+    const std::size_t size = received_[slot].msg_len;
+    if (size <= std::max(small, touched_[slot])) return;
+    touched_by_large_ += size - touched_[slot];
+    touched_[slot] = size;
 }
 
 std::span<const std::uint8_t> Batch::payload(std::size_t slot) const {

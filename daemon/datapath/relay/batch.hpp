@@ -87,10 +87,12 @@ class Batch {
 
     Outcome receive(int fd, Content content, std::size_t most);
     void prepare(Content content);
+    void note_touched(std::size_t slot);
     std::uint8_t* begin(std::size_t slot) const;
 
     std::uint8_t* memory_;
-    std::size_t touched_by_large_ = 0;
+    std::array<std::size_t, capacity> touched_{};  // of each slot, by large messages,
+    std::size_t touched_by_large_ = 0;             // and of all
     std::size_t listed_ = 0;
     PacketOrigin origin_;
     Content content_ = Content::nothing;  // that the headers are ready for, but for
