@@ -244,7 +244,9 @@ void ManagedEthernet::claim_device() {
 
 /// It is as we found it again. After the power, so that IPv6 does not come up for a moment.
 void ManagedEthernet::release_device() {
-    if (const auto found = std::exchange(found_, std::nullopt)) configure(*found);
+    const auto found = std::exchange(found_, std::nullopt);
+    settle_mtu(std::nullopt);  // another program may have taken the address, but not the MTU
+    if (found) configure(*found);
 }
 
 /// The server's as long as its lease is on the device, and else the one that it was found with.
