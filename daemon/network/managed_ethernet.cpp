@@ -10,6 +10,12 @@ namespace impnetd {
 
 using namespace ethernet;
 
+namespace {
+
+constexpr std::size_t told_kept = 16;
+
+}  // namespace
+
 ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links,
                                  const Ports& ports, std::string hostname,
                                  const InterfaceRecord* before)
@@ -128,8 +134,11 @@ void ManagedEthernet::notice_others() {
             foreign = "a default route via " + gateway->text();
     }
     const bool before = std::exchange(contended_, !foreign.empty());
-    // What a DHCP client takes away with the carrier, and brings back with it, is no news.
-    if (!contended_ || before || !told_.insert(foreign).second) return;
+    // What a DHCP client takes away with the carrier, and brings back with it, is no news. But what
+    // is remembered of it does not grow for ever.
+    if (!contended_ || before || told_.contains(foreign)) return;
+    if (told_.size() == told_kept) told_.clear();
+    told_.insert(foreign);
     log::warning("interface_contended", {{"interface", interface_.nii().text()},
                                          {"device", link_->name},
                                          {"reason", "another program gave it " + foreign}});

@@ -97,7 +97,7 @@ class ManagedEthernet final : public Control,
     bool taking_over_ = false;                // until the kernel has said how the device is now
     std::vector<Ipv4Network> placed_;         // by us, and perhaps still in the kernel's list
     bool contended_ = false;                  // something that is not ours is on the device
-    std::set<std::string> told_;              // of what is not ours, since it is in use
+    std::set<std::string> told_;              // of what is not ours, not long ago
     bool address_seen_ = false;               // the kernel's list has shown the address we assigned
     // Answers of the kernel to requests that something newer has overtaken are not ours any more.
     std::shared_ptr<int> epoch_ = std::make_shared<int>(0);
