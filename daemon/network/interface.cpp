@@ -144,7 +144,7 @@ bool Interface::give_up() {
 void Interface::set_settings(const Settings& settings) {
     const auto before = std::exchange(settings_, settings);
     settings_.managed = before.managed;
-    control_->settings_changed();
+    if (before.kernel_ipv6 != settings_.kernel_ipv6) control_->kernel_ipv6_changed();
     // Whoever has it open keeps it up anyhow.
     if (before.always_on == settings_.always_on || !users_.empty()) return;
     if (settings_.always_on) {

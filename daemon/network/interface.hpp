@@ -52,8 +52,8 @@ class Control {
     /// What is stored is another now: for attempts to come, and perhaps the interface is disabled
     /// or enabled.
     virtual void stored_changed() = 0;
-    /// The configuration treats the interface in another way now.
-    virtual void settings_changed() = 0;
+    /// The configuration leaves IPv6 to the kernel now, or does not any more.
+    virtual void kernel_ipv6_changed() = 0;
 };
 
 class Interface {

@@ -78,7 +78,7 @@ void ManagedEthernet::link_changed(const Link& link) {
     const bool taking_over = std::exchange(taking_over_, false);
     if (taking_over) {
         if (machine_.leased) lease_port_->adopt(lease_request(), *lease_);
-        settings_changed();  // perhaps, while there was no process
+        kernel_ipv6_changed();  // perhaps, while there was no process
         feed(TakenOver{});
     }
     if (!before)
@@ -156,7 +156,7 @@ void ManagedEthernet::stored_changed() {
     feed(Stored{interface_.enabled(), interface_.stored().static_network(interface_.nii())});
 }
 
-void ManagedEthernet::settings_changed() {
+void ManagedEthernet::kernel_ipv6_changed() {
     if (link_ && found_) claim_device();
 }
 

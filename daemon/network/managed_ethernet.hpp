@@ -44,7 +44,7 @@ class ManagedEthernet final : public Control,
     void addresses_changed() override;
     void woken_up() override;
     void stored_changed() override;
-    void settings_changed() override;
+    void kernel_ipv6_changed() override;
 
   private:
     void lease_obtained(const Lease& lease) override;

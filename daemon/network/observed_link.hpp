@@ -26,7 +26,7 @@ class ObservedLink final : public Control {
     void addresses_changed() override;
     void woken_up() override {}
     void stored_changed() override;
-    void settings_changed() override {}
+    void kernel_ipv6_changed() override {}
 
   private:
     void look(const Link& link);

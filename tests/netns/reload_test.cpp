@@ -3,6 +3,7 @@
 // The configuration is read again while the daemon runs: key by key, what another value changes at
 // once, and what has to wait.
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <string>
@@ -167,6 +168,23 @@ TEST_CASE("a reload changes the linger", "[reload]") {
     CHECK(there.reload(lab::Lan::managed("[timeouts]\nlinger = 0\n")).empty());
     eth0.close();
     CHECK(there.until([&] { return there.state() == -1; }));
+}
+
+TEST_CASE("a session that a reload ends has the linger of that reload", "[reload]") {
+    Changing there(lab::Lan::managed("[timeouts]\nlinger = 3600\n"));
+    lab::Program program(there.lan.bus);
+    lab::Diary diary;
+    const auto eth0 = program.open("eth0", diary);
+    REQUIRE(program.connects(diary));
+    const auto folder =
+        std::filesystem::path(there.daemon.config_path()).parent_path() / "policy.d";
+    std::filesystem::create_directory(folder);
+    std::ofstream(folder / "10.toml") << "[[rule]]\nname = \"nobody\"\naction = \"deny\"\n";
+    const auto waiting = there.reload(lab::Lan::managed("[timeouts]\nlinger = 0\n"));
+    std::filesystem::remove_all(folder);
+    CHECK(waiting.empty());
+    CHECK(there.until([&] { return there.state() == -1; }));
+    CHECK(there.becomes_idle());
 }
 
 TEST_CASE("a reload gives a device its IPv6, and takes it", "[reload]") {

@@ -817,6 +817,17 @@ TEST_CASE("IPv6 is given back, or taken, when the configuration says so") {
     world.settle();
     CHECK(disabled());
     CHECK(world.eth0().state() == State::connected);
+
+    // What another program did is left until the next attempt, whatever else is read again.
+    auto changed = *world.links.settings(world.lan0);
+    changed.ipv6->disabled = false;
+    world.links.set_settings(world.lan0, changed);
+    auto always_on = world.rule;
+    always_on.always_on = true;
+    world.interfaces->set_timeouts({.linger = 1h});
+    world.interfaces->set_rules({always_on});
+    world.settle();
+    CHECK(world.links.settings(world.lan0) == changed);
 }
 
 TEST_CASE("a session's end closes its sockets and nobody else's") {
