@@ -55,6 +55,11 @@ struct Changing {
     bool until(const std::function<bool()>& predicate) { return root.until(soon, predicate); }
     std::int32_t state() { return root.interface_property<std::int32_t>("eth0", "State"); }
     bool managed() { return root.interface_property<bool>("eth0", "Managed"); }
+    /// Between the one and the other it is away.
+    bool observed() {
+        bool managed = true;
+        return lab::outcome_of([&] { managed = this->managed(); }) == "ok" && !managed;
+    }
     unsigned sessions() { return root.interface_property<std::uint32_t>("eth0", "Sessions"); }
     std::string device(const std::string& nii) {
         return root.interface_property<std::string>(nii, "Device");
@@ -101,7 +106,7 @@ TEST_CASE("what nobody has open becomes managed by a reload, and what somebody h
     // The linger is not a use: the device is powered down, and then left alone.
     eth0.close();
     CHECK(there.reload(lab::Lan::observed()).empty());
-    REQUIRE(there.until([&] { return !there.managed(); }));
+    REQUIRE(there.until([&] { return there.observed(); }));
     CHECK(there.becomes_idle());
     there.lan.host.set_up("lan0");
     CHECK(there.until([&] { return there.state() == 200; }));
