@@ -206,8 +206,7 @@ bool Interfaces::may_rename(const Naming& next) const {
         const auto& [nii, interface] = entry;
         if (interface->sessions() == 0) return true;
         const auto& link = interface->link();
-        return next.rule(nii).same_device(naming_.rule(nii)) &&
-               (!link || next.look(*link, nii) == nii);
+        return link ? next.look(*link, nii) == nii : next.rule(nii).same_device(naming_.rule(nii));
     });
 }
 

@@ -761,6 +761,36 @@ TEST_CASE("other rules give devices other identifiers while nobody uses one of t
     CHECK_FALSE(world.links.link(world.lan0)->up);
 }
 
+TEST_CASE("a rule that means the device that an interface in use has is no reason to wait") {
+    World world;
+    const int card = world.links.add("enp3s0", "pci-1");
+    const int lan1 = world.links.add("lan1", "");
+    world.settle();
+    Told told;
+    world.open(told, plain("eth1"));
+    auto named = world.rule;
+    named.nii.number = 1;
+    named.device = "enp3s0";
+    named.managed = false;
+    auto other = world.rule;
+    other.nii.number = 2;
+    other.device = "lan1";
+    const std::vector rules{world.rule, named, other};
+    CHECK(world.interfaces->set_rules(rules) == rules);
+    CHECK((*world.interfaces->find("eth1"))->link()->ifindex == card);
+    CHECK((*world.interfaces->find("eth1"))->sessions() == 1);
+    REQUIRE(world.interfaces->find("eth2"));
+    CHECK((*world.interfaces->find("eth2"))->link()->ifindex == lan1);
+
+    // While it is away nobody knows which device would be meant.
+    world.links.remove(card);
+    world.settle();
+    auto by_path = named;
+    by_path.device.reset();
+    by_path.path = "pci-1";
+    CHECK(world.interfaces->set_rules({world.rule, by_path, other}) == rules);
+}
+
 TEST_CASE("an interface that was renamed stays what it is under other rules for others") {
     World world;
     world.links.rename(world.lan0, "house");
