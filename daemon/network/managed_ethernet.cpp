@@ -104,6 +104,13 @@ void ManagedEthernet::link_removed() {
     feed(DeviceRemoved{});
 }
 
+/// As at the end of its use; but who uses the interface goes on without a device.
+void ManagedEthernet::give_back() {
+    if (!link_ || !machine_.wanted) return;
+    if (machine_.address) perform(Withdraw{machine_.address->network});
+    perform(Power{false});
+}
+
 void ManagedEthernet::addresses_changed() {
     notice_others();
     if (!machine_.address) return;
@@ -229,11 +236,15 @@ void ManagedEthernet::perform(const Power& action) {
         claim_device();
         notice_others();
     }
-    links_.set_up(ifindex(), action.up,
-                  [this, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
-                      const auto now = alive.lock();
-                      if (now && *now == epoch && !result) feed(Fault{result.error().message});
-                  });
+    if (!action.up) ++power_downs_;
+    links_.set_up(
+        ifindex(), action.up,
+        [this, up = action.up, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
+            const auto now = alive.lock();
+            if (!now) return;
+            if (!up) --power_downs_;
+            if (*now == epoch && !result) feed(Fault{result.error().message});
+        });
     if (!action.up) release_device();
 }
 

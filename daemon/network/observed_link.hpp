@@ -23,6 +23,8 @@ class ObservedLink final : public Control {
     void closed() override {}
     void link_changed(const Link& link) override;
     void link_removed() override;
+    void give_back() override {}
+    bool powering_down() const override { return false; }
     void addresses_changed() override;
     void woken_up() override {}
     void stored_changed() override;

@@ -41,6 +41,19 @@ struct Told final : Session::Observer {
     void socket_forgotten(std::uint64_t) override {}
 };
 
+/// The steps of all interfaces, as whoever shows them is told.
+struct InterfacesTold final : Interfaces::Observer {
+    Steps steps;
+
+    void interface_added(Interface&) override {}
+    void interface_removed(Interface&) override {}
+    void order_changed() override {}
+    void interface_reported(Interface&, const StateReport& report) override {
+        steps.emplace_back(number(report.previous), number(report.state));
+    }
+    void interface_changed(Interface&) override {}
+};
+
 struct SocketTold final : SessionSocket::Observer {
     std::vector<std::string> closed;
     std::vector<Datagram> datagrams;
@@ -759,6 +772,36 @@ TEST_CASE("other rules give devices other identifiers while nobody uses one of t
     world.settle();
     CHECK(world.interfaces->find("eth1").error().code == ErrorCode::no_such_interface);
     CHECK_FALSE(world.links.link(world.lan0)->up);
+}
+
+TEST_CASE("a device that is still being powered down is nobody's until it is") {
+    World world;
+    Told told;
+    world.open(told, with_address());
+    world.sessions->close(1);
+    REQUIRE(world.eth0().state() == State::unknown);
+    REQUIRE(world.links.link(world.lan0)->up);  // the echo is still to come
+    InterfacesTold interfaces_told;
+    world.interfaces->observe(&interfaces_told);
+    auto second = world.rule;
+    second.nii.number = 1;
+    second.always_on = true;
+    world.interfaces->set_rules({second});
+    world.settle();
+    CHECK(interfaces_told.steps == Steps{{-1, 0}, {0, 200}, {200, 201}});
+    CHECK(world.links.link(world.lan0)->up);
+    world.interfaces->observe(nullptr);
+}
+
+TEST_CASE("an idle device that somebody else has powered is left on when it changes hands") {
+    World world;
+    world.links.power(world.lan0, true);
+    auto observed = world.rule;
+    observed.managed = false;
+    world.interfaces->set_rules({observed});
+    world.settle();
+    CHECK(world.eth0().state() == State::ethernet_link_up);
+    CHECK(world.links.requests().empty());
 }
 
 TEST_CASE("a rule that means the device that an interface in use has is no reason to wait") {
