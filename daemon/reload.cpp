@@ -42,8 +42,9 @@ void Reload::apply(const Configuration& next, Policy policy) {
     parts_.sessions.set_limits(limits_of(config_));
     parts_.calls.set_limit(config_.limits.calls_per_uid);
     parts_.data_path.set_limit(config_.limiter);
-    parts_.sessions.set_policy(std::move(policy));  // before the rules: it may end sessions
     parts_.interfaces.set_timeouts(timeouts_of(config_));
+    // It may end sessions: after their linger is known, and before the rules.
+    parts_.sessions.set_policy(std::move(policy));
     config_.interfaces = parts_.interfaces.set_rules(config_.interfaces);
     log::info("reloaded");
     std::string waiting;

@@ -35,25 +35,26 @@ Interface::Interface(const Shared& shared, Nii nii, DataPath::Slot slot, Setting
     const auto before = inherit();
     if (before) {
         restored_ = true;
+        settings_.managed = before->managed;
         state_ = before->state;
         reason_ = before->reason;
         extended_ = before->extended;
         if (before->link.ifindex != 0) link_ = before->link;
     }
-    control_ = make_control(*this, settings.managed, before ? &*before : nullptr);
+    control_ = make_control(*this, managed(), before ? &*before : nullptr);
     if (restored_) tell_data_path();
     if (settings_.always_on && state_ == State::unknown) control_->opened(plain_nic(nii_));
 }
 
-/// What the process before us kept of it. If it used the interface in another way, or kept nothing
-/// that can be read, everything begins anew.
+/// What the process before us kept of it. If it kept nothing that can be read, everything begins
+/// anew.
 std::optional<InterfaceRecord> Interface::inherit() {
     const auto name = kept_name(nii_);
     if (!shared_.store.has_inherited(name)) return std::nullopt;
     kept_ = std::make_unique<KeptValue>(shared_.store, name);
     auto record =
         kept_->read().and_then([](const auto& bytes) { return read_interface_record(bytes); });
-    if (!record || record->nii != nii_ || record->managed != settings_.managed) return std::nullopt;
+    if (!record || record->nii != nii_) return std::nullopt;
     return std::move(*record);
 }
 
@@ -135,16 +136,29 @@ void Interface::service_stops() {
 }
 
 bool Interface::give_up() {
-    const bool used = managed() && state_ != State::unknown;
     linger_.stop();
     control_->closed();
-    return used;
+    return control_->powering_down();
+}
+
+bool Interface::begin_anew(bool there, const Settings& settings, const MakeControl& make_control) {
+    if (there) control_->give_back();
+    link_removed();
+    const bool powering_down = control_->powering_down();
+    if (managed() != settings.managed) {
+        settings_ = settings;
+        control_ = make_control(*this, managed(), nullptr);
+        // What somebody brought along went with the device.
+        control_->opened(plain_nic(nii_));
+        keep();
+    }
+    return powering_down;
 }
 
 void Interface::set_settings(const Settings& settings) {
     const auto before = std::exchange(settings_, settings);
     settings_.managed = before.managed;
-    control_->settings_changed();
+    if (before.kernel_ipv6 != settings_.kernel_ipv6) control_->kernel_ipv6_changed();
     // Whoever has it open keeps it up anyhow.
     if (before.always_on == settings_.always_on || !users_.empty()) return;
     if (settings_.always_on) {

@@ -46,14 +46,18 @@ class Control {
     /// The device, when it appears and whenever something about it changes.
     virtual void link_changed(const Link& link) = 0;
     virtual void link_removed() = 0;
+    /// The device is there, and is to be as it was found: `link_removed` follows.
+    virtual void give_back() = 0;
+    /// A power-down of ours is on its way: what it changes has not been seen yet.
+    virtual bool powering_down() const = 0;
     virtual void addresses_changed() = 0;
     /// The host slept and woke up.
     virtual void woken_up() = 0;
     /// What is stored is another now: for attempts to come, and perhaps the interface is disabled
     /// or enabled.
     virtual void stored_changed() = 0;
-    /// The configuration treats the interface in another way now.
-    virtual void settings_changed() = 0;
+    /// The configuration leaves IPv6 to the kernel now, or does not any more.
+    virtual void kernel_ipv6_changed() = 0;
 };
 
 class Interface {
@@ -103,10 +107,11 @@ class Interface {
     };
 
     /// The control of an interface that impnetd manages, or of one that it observes. `before`: what
-    /// the process before us knew of it; nothing if it did not use it, or in the other way.
+    /// the process before us knew of it; nothing if it did not use it.
     using MakeControl = std::function<std::unique_ptr<Control>(Interface&, bool managed,
                                                                const InterfaceRecord* before)>;
 
+    /// What the process before us used goes on as it was, managed or observed, until `begin_anew`.
     Interface(const Shared& shared, Nii nii, DataPath::Slot slot, Settings settings,
               const MakeControl& make_control);
     ~Interface();
@@ -151,9 +156,12 @@ class Interface {
     bool down_on_stop() const { return settings_.down_on_stop; }
     /// The service ends for good: powers the device down if that is what the configuration says.
     void service_stops();
-    /// It is to end, though its device is there and nobody has it open. True: a device that was on
-    /// is being powered down.
+    /// It is to end, though its device is there and nobody has it open. True: that is being powered
+    /// down.
     bool give_up();
+    /// Whoever has it open keeps it, but its device is to be another interface, or the same in
+    /// another way. `there`: the device has not gone meanwhile. True: that is being powered down.
+    bool begin_anew(bool there, const Settings& settings, const MakeControl& make_control);
 
     // From the control
 

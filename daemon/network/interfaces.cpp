@@ -34,13 +34,32 @@ Interfaces::~Interfaces() {
 
 void Interfaces::start() {
     links_.observe(this);
-    for (const auto& link : links_.links()) link_changed(link);
+    const auto links = links_.links();
+    std::map<int, Nii> meant;  // what each of them is going to be
+    auto names = naming_;
+    for (const auto& link : links)
+        if (const auto nii = names.name(link)) meant[link.ifindex] = *nii;
+    for (auto* interface : all()) revise(*interface, meant);
+    for (const auto& link : links) link_changed(link);
     for (auto* interface : all()) {
-        // Its device went while nobody looked, or has another name now.
+        // Its device went while nobody looked.
         if (interface->link() && interface_of(interface->link()->ifindex) != interface)
             interface->link_removed();
         interface->rejoined();
     }
+}
+
+/// The configuration may be another than the process before us had: its device may be another
+/// interface's now, or nobody's, or it may be managed, or not any more. Then it is given back.
+void Interfaces::revise(Interface& interface, const std::map<int, Nii>& meant) {
+    const auto nii = interface.nii();
+    const int ifindex = interface.link() ? interface.link()->ifindex : 0;
+    const bool there = links_.link(ifindex).has_value();
+    const auto next = meant.find(ifindex);
+    const bool moves = there && (next == meant.end() || next->second != nii);
+    if (!moves && naming_.rule(nii).managed == interface.managed()) return;
+    if (there && interface.sessions() == 0) return dissolve(nii);
+    if (interface.begin_anew(there, settings(nii), make_control_)) settle(ifindex);
 }
 
 Result<Interface*> Interfaces::find(std::string_view text) const {
@@ -206,8 +225,7 @@ bool Interfaces::may_rename(const Naming& next) const {
         const auto& [nii, interface] = entry;
         if (interface->sessions() == 0) return true;
         const auto& link = interface->link();
-        return next.rule(nii).same_device(naming_.rule(nii)) &&
-               (!link || next.look(*link, nii) == nii);
+        return link ? next.look(*link, nii) == nii : next.rule(nii).same_device(naming_.rule(nii));
     });
 }
 
@@ -225,13 +243,17 @@ void Interfaces::dissolve(Nii nii) {
     const auto found = interfaces_.find(nii);
     auto& interface = *found->second;
     const int ifindex = interface.link()->ifindex;
-    const bool was_on = interface.give_up();
+    const bool settles = interface.give_up();
     by_ifindex_.erase(ifindex);
     naming_.release(nii);
     if (observer_ != nullptr) observer_->interface_removed(interface);
     interfaces_.erase(found);
-    if (!was_on) return;
-    // What comes next must not take the echo for another program's doing. (It is off already.)
+    if (settles) settle(ifindex);
+}
+
+/// Its former interface is powering it down. What comes next must not take the echo for another
+/// program's doing.
+void Interfaces::settle(int ifindex) {
     settling_.insert(ifindex);
     links_.set_up(ifindex, false, [this, ifindex](const Result<>&) {
         settling_.erase(ifindex);

@@ -94,7 +94,9 @@ class Interfaces final : private LinkPort::Observer, private Interface::Observer
     std::vector<InterfaceRule> admissible(const std::vector<InterfaceRule>& rules) const;
     bool may_rename(const Naming& next) const;
     bool moves(const Interface& interface, const Link& link) const;
+    void revise(Interface& interface, const std::map<int, Nii>& meant);
     void dissolve(Nii nii);
+    void settle(int ifindex);
     void retire(Nii nii);
     /// An identifier is free, or a rule is another: for a device that could not have it before,
     /// perhaps.

@@ -10,6 +10,12 @@ namespace impnetd {
 
 using namespace ethernet;
 
+namespace {
+
+constexpr std::size_t told_kept = 16;
+
+}  // namespace
+
 ManagedEthernet::ManagedEthernet(Loop& loop, Interface& interface, LinkPort& links,
                                  const Ports& ports, std::string hostname,
                                  const InterfaceRecord* before)
@@ -72,7 +78,7 @@ void ManagedEthernet::link_changed(const Link& link) {
     const bool taking_over = std::exchange(taking_over_, false);
     if (taking_over) {
         if (machine_.leased) lease_port_->adopt(lease_request(), *lease_);
-        settings_changed();  // perhaps, while there was no process
+        kernel_ipv6_changed();  // perhaps, while there was no process
         feed(TakenOver{});
     }
     if (!before)
@@ -96,6 +102,13 @@ void ManagedEthernet::link_removed() {
     taking_over_ = false;
     address_seen_ = false;
     feed(DeviceRemoved{});
+}
+
+/// As at the end of its use; but who uses the interface goes on without a device.
+void ManagedEthernet::give_back() {
+    if (!link_ || !machine_.wanted) return;
+    if (machine_.address) perform(Withdraw{machine_.address->network});
+    perform(Power{false});
 }
 
 void ManagedEthernet::addresses_changed() {
@@ -128,8 +141,11 @@ void ManagedEthernet::notice_others() {
             foreign = "a default route via " + gateway->text();
     }
     const bool before = std::exchange(contended_, !foreign.empty());
-    // What a DHCP client takes away with the carrier, and brings back with it, is no news.
-    if (!contended_ || before || !told_.insert(foreign).second) return;
+    // What a DHCP client takes away with the carrier, and brings back with it, is no news. But what
+    // is remembered of it does not grow for ever.
+    if (!contended_ || before || told_.contains(foreign)) return;
+    if (told_.size() == told_kept) told_.clear();
+    told_.insert(foreign);
     log::warning("interface_contended", {{"interface", interface_.nii().text()},
                                          {"device", link_->name},
                                          {"reason", "another program gave it " + foreign}});
@@ -147,7 +163,7 @@ void ManagedEthernet::stored_changed() {
     feed(Stored{interface_.enabled(), interface_.stored().static_network(interface_.nii())});
 }
 
-void ManagedEthernet::settings_changed() {
+void ManagedEthernet::kernel_ipv6_changed() {
     if (link_ && found_) claim_device();
 }
 
@@ -220,11 +236,15 @@ void ManagedEthernet::perform(const Power& action) {
         claim_device();
         notice_others();
     }
-    links_.set_up(ifindex(), action.up,
-                  [this, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
-                      const auto now = alive.lock();
-                      if (now && *now == epoch && !result) feed(Fault{result.error().message});
-                  });
+    if (!action.up) ++power_downs_;
+    links_.set_up(
+        ifindex(), action.up,
+        [this, up = action.up, epoch, alive = std::weak_ptr(epoch_)](const Result<>& result) {
+            const auto now = alive.lock();
+            if (!now) return;
+            if (!up) --power_downs_;
+            if (*now == epoch && !result) feed(Fault{result.error().message});
+        });
     if (!action.up) release_device();
 }
 
@@ -244,7 +264,9 @@ void ManagedEthernet::claim_device() {
 
 /// It is as we found it again. After the power, so that IPv6 does not come up for a moment.
 void ManagedEthernet::release_device() {
-    if (const auto found = std::exchange(found_, std::nullopt)) configure(*found);
+    const auto found = std::exchange(found_, std::nullopt);
+    settle_mtu(std::nullopt);  // another program may have taken the address, but not the MTU
+    if (found) configure(*found);
 }
 
 /// The server's as long as its lease is on the device, and else the one that it was found with.

@@ -41,10 +41,12 @@ class ManagedEthernet final : public Control,
     void closed() override;
     void link_changed(const Link& link) override;
     void link_removed() override;
+    void give_back() override;
+    bool powering_down() const override { return power_downs_ > 0; }
     void addresses_changed() override;
     void woken_up() override;
     void stored_changed() override;
-    void settings_changed() override;
+    void kernel_ipv6_changed() override;
 
   private:
     void lease_obtained(const Lease& lease) override;
@@ -94,10 +96,11 @@ class ManagedEthernet final : public Control,
     std::optional<ProxyConfig> proxy_;        // of this attempt
     std::optional<LinkSettings> found_;       // how the device was before we changed it
     std::optional<std::uint32_t> found_mtu_;  // the same of its MTU, if a lease has another
+    int power_downs_ = 0;                     // that the kernel has not answered yet
     bool taking_over_ = false;                // until the kernel has said how the device is now
     std::vector<Ipv4Network> placed_;         // by us, and perhaps still in the kernel's list
     bool contended_ = false;                  // something that is not ours is on the device
-    std::set<std::string> told_;              // of what is not ours, since it is in use
+    std::set<std::string> told_;              // of what is not ours, not long ago
     bool address_seen_ = false;               // the kernel's list has shown the address we assigned
     // Answers of the kernel to requests that something newer has overtaken are not ours any more.
     std::shared_ptr<int> epoch_ = std::make_shared<int>(0);

@@ -23,10 +23,12 @@ class ObservedLink final : public Control {
     void closed() override {}
     void link_changed(const Link& link) override;
     void link_removed() override;
+    void give_back() override {}
+    bool powering_down() const override { return false; }
     void addresses_changed() override;
     void woken_up() override {}
     void stored_changed() override;
-    void settings_changed() override {}
+    void kernel_ipv6_changed() override {}
 
   private:
     void look(const Link& link);

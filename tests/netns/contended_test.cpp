@@ -104,6 +104,26 @@ TEST_CASE("what goes and comes back with the cable is told once", "[contended]")
     CHECK(reports_in(there.daemon.log()) == 2);
 }
 
+TEST_CASE("what was told is not remembered for ever", "[contended]") {
+    Contended there;
+    there.open();
+    std::string batch;
+    const auto comes_and_goes = [&](int last) {
+        const auto address = " 192.168.9." + std::to_string(last) + "/24 dev lan0\n";
+        batch += "address add" + address + "address delete" + address;
+    };
+    for (int last = 1; last <= 17; ++last) comes_and_goes(last);
+    comes_and_goes(17);
+    comes_and_goes(1);
+    there.lan.host.run({"sh", "-c", "printf '" + batch + "' | ip -batch -"});
+    there.settle();
+    CHECK(there.daemon.stop() == 0);
+    // 18, of which 10 are in the log.
+    CHECK(reports_in(there.daemon.log()) == 10);
+    CHECK(there.daemon.log().find(" suppressed event=interface_contended count=8 ") !=
+          std::string::npos);
+}
+
 TEST_CASE("a default route on a managed interface is told once", "[contended]") {
     Contended there;
     there.open();

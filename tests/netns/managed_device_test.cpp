@@ -14,6 +14,7 @@
 #include <net/ethernet.h>
 #include <sys/socket.h>
 
+#include "lab/device_settings.hpp"
 #include "lab/lab.hpp"
 #include "lab/owner.hpp"
 #include "lab/program.hpp"
@@ -39,12 +40,8 @@ std::string ipv6_of(const lab::Namespace& host, const std::string& device = "lan
                            device + " | cut -c1-8");
 }
 
-/// Those that impnetd has a hand in.
 std::string settings_of(const lab::Namespace& host, const std::string& device = "lan0") {
-    return shell(host, "cd /proc/sys/net; cat ipv6/conf/" + device + "/disable_ipv6 ipv4/conf/" +
-                           device + "/arp_ignore ipv4/conf/" + device + "/arp_announce ipv4/conf/" +
-                           device + "/rp_filter; ip -d link show " + device +
-                           " | grep -o 'addrgenmode [a-z0-9]*'");
+    return lab::settings_of(host, device);
 }
 
 bool eventually(lab::NetlinkCapture& pace, const std::function<bool()>& predicate) {
@@ -190,7 +187,7 @@ TEST_CASE("a daemon that takes over knows how its device was found", "[managed][
     lab::Running running("[timeouts]\nlinger = 0\n");
     auto& host = running.lan.host;
     const auto managed = settings_of(host);
-    CHECK(managed == "1\n1\n2\n2\naddrgenmode none\n");
+    CHECK(managed == "1\n1\n2\n2\n1500\naddrgenmode none\n");
     running.service.crash(SIGKILL);
     running.owner.resume();
     REQUIRE(running.owner.reaches(1));
@@ -199,7 +196,8 @@ TEST_CASE("a daemon that takes over knows how its device was found", "[managed][
         ->callMethod("Close")
         .onInterface("org.impnet1.Session");
     lab::NetlinkCapture pace(host);
-    CHECK(eventually(pace, [&] { return settings_of(host) == "0\n0\n0\n0\naddrgenmode eui64\n"; }));
+    CHECK(eventually(pace,
+                     [&] { return settings_of(host) == "0\n0\n0\n0\n1500\naddrgenmode eui64\n"; }));
 }
 
 TEST_CASE("a service that stops for good puts back what it changed, if it shall", "[managed]") {

@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "lab/device_settings.hpp"
 #include "lab/lab.hpp"
 #include "lab/other_program.hpp"
 #include "lab/owner.hpp"
@@ -124,6 +125,51 @@ TEST_CASE("a device that comes in another order while there is no daemon is what
     CHECK(eth0.ip_table()->address == impnet::Ipv4::parse("10.77.2.100"));
     CHECK(eth1.ip_table()->address == impnet::Ipv4::parse("10.77.1.100"));
     CHECK(raw.interface_property<std::string>("eth0", "Device") == "lan1");
+}
+
+TEST_CASE("a device that is another interface after a restart is given back before",
+          "[naming][restart]") {
+    TwoCables lab;
+    const std::string lan1_is_eth0 = "[interfaces.eth0]\nmanaged = true\ndevice = \"lan1\"\n";
+    const auto found = lab::settings_of(lab.host, "lan0");
+    lab::Service service(lab.host, lab.bus,
+                         "[interfaces.eth0]\nmanaged = true\ndevice = \"lan0\"\n");
+    lab::Program program(lab.bus);
+    lab::Diary diary;
+    impnet::Nic nic("eth0");
+    nic.staticconfig = impnet::StaticConfig{.ip = "10.77.1.50",
+                                            .netmask = "255.255.255.0",
+                                            .gateway = "10.77.1.1",
+                                            .dns = {"10.77.1.1"}};
+    auto eth0 = program.open(nic, diary);
+    REQUIRE(program.connects(diary));
+    REQUIRE(lab::addresses_of(lab.host, "lan0") == "10.77.1.50/24 ");
+    diary.clear();
+    const auto goes_on = [&] {
+        const Steps expected{{1, 202}, {202, 0}, {0, 200}, {200, 201}, {201, 1}};
+        return program.until(soon, [&] { return diary.is(State::connected); }) &&
+               diary.steps() == expected &&
+               eth0.ip_table()->address == impnet::Ipv4::parse("10.77.2.100");
+    };
+    SECTION("nobody's") {
+        std::ofstream(service.config_path()) << lan1_is_eth0;
+        service.crash(SIGKILL);
+        CHECK(goes_on());
+        CHECK(lab::addresses_of(lab.host, "lan0").empty());
+        CHECK_FALSE(lab.host.is_up("lan0"));
+        CHECK(lab::settings_of(lab.host, "lan0") == found);
+    }
+    SECTION("managed") {
+        std::ofstream(service.config_path())
+            << lan1_is_eth0
+            << "[interfaces.eth1]\nmanaged = true\nalways-on = true\ndevice = \"lan0\"\n";
+        service.crash(SIGKILL);
+        CHECK(goes_on());
+        service.wait_log("state interface=eth1 state=1 ", lab::Deadline(soon));
+        CHECK(lab::addresses_of(lab.host, "lan0") == "10.77.1.100/24 ");
+        CHECK(service.log().find("interface_contended") == std::string::npos);
+        CHECK(service.log().find("another program") == std::string::npos);
+    }
 }
 
 TEST_CASE("a class name is its first interface, also while that is gone", "[naming]") {

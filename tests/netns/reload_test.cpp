@@ -3,6 +3,7 @@
 // The configuration is read again while the daemon runs: key by key, what another value changes at
 // once, and what has to wait.
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <string>
@@ -54,6 +55,11 @@ struct Changing {
     bool until(const std::function<bool()>& predicate) { return root.until(soon, predicate); }
     std::int32_t state() { return root.interface_property<std::int32_t>("eth0", "State"); }
     bool managed() { return root.interface_property<bool>("eth0", "Managed"); }
+    /// Between the one and the other it is away.
+    bool observed() {
+        bool managed = true;
+        return lab::outcome_of([&] { managed = this->managed(); }) == "ok" && !managed;
+    }
     unsigned sessions() { return root.interface_property<std::uint32_t>("eth0", "Sessions"); }
     std::string device(const std::string& nii) {
         return root.interface_property<std::string>(nii, "Device");
@@ -100,7 +106,7 @@ TEST_CASE("what nobody has open becomes managed by a reload, and what somebody h
     // The linger is not a use: the device is powered down, and then left alone.
     eth0.close();
     CHECK(there.reload(lab::Lan::observed()).empty());
-    REQUIRE(there.until([&] { return !there.managed(); }));
+    REQUIRE(there.until([&] { return there.observed(); }));
     CHECK(there.becomes_idle());
     there.lan.host.set_up("lan0");
     CHECK(there.until([&] { return there.state() == 200; }));
@@ -167,6 +173,23 @@ TEST_CASE("a reload changes the linger", "[reload]") {
     CHECK(there.reload(lab::Lan::managed("[timeouts]\nlinger = 0\n")).empty());
     eth0.close();
     CHECK(there.until([&] { return there.state() == -1; }));
+}
+
+TEST_CASE("a session that a reload ends has the linger of that reload", "[reload]") {
+    Changing there(lab::Lan::managed("[timeouts]\nlinger = 3600\n"));
+    lab::Program program(there.lan.bus);
+    lab::Diary diary;
+    const auto eth0 = program.open("eth0", diary);
+    REQUIRE(program.connects(diary));
+    const auto folder =
+        std::filesystem::path(there.daemon.config_path()).parent_path() / "policy.d";
+    std::filesystem::create_directory(folder);
+    std::ofstream(folder / "10.toml") << "[[rule]]\nname = \"nobody\"\naction = \"deny\"\n";
+    const auto waiting = there.reload(lab::Lan::managed("[timeouts]\nlinger = 0\n"));
+    std::filesystem::remove_all(folder);
+    CHECK(waiting.empty());
+    CHECK(there.until([&] { return there.state() == -1; }));
+    CHECK(there.becomes_idle());
 }
 
 TEST_CASE("a reload gives a device its IPv6, and takes it", "[reload]") {

@@ -12,6 +12,7 @@
 #include <catch2/catch.hpp>
 #include <sys/socket.h>
 
+#include "lab/device_settings.hpp"
 #include "lab/lab.hpp"
 #include "lab/owner.hpp"
 #include "lab/program.hpp"
@@ -185,6 +186,57 @@ TEST_CASE("a device removed while there was no daemon is told, and its return", 
     lan.server.run({"ip", "address", "add", "10.77.1.1/24", "broadcast", "+", "dev", "srv0"});
     REQUIRE(owner.reaches(1));
     CHECK(owner.steps == Steps{{202, 0}, {0, 200}, {200, 201}, {201, 1}});
+}
+
+TEST_CASE("a device that is only observed from a restart on is as it was found", "[restart]") {
+    lab::Lan lan;
+    auto options = lab::DhcpServer::Options::only("10.77.1.100");
+    options.more = {"--dhcp-option=option:mtu,1400"};
+    const lab::DhcpServer dhcp(lan.server, "srv0", options);
+    const auto found = lab::settings_of(lan.host, "lan0");
+    SECTION("while somebody has it open") {
+        lab::Service service(lan.host, lan.bus, lan.managed());
+        Owner owner(lan);
+        owner.open();
+        REQUIRE(owner.reaches(1));
+        REQUIRE(lab::settings_of(lan.host, "lan0") != found);
+        owner.steps.clear();
+        std::ofstream(service.config_path()) << lan.observed();
+        service.crash(GENERATE(SIGKILL, SIGTERM));
+        owner.resume();
+        REQUIRE(owner.reaches(204));
+        CHECK(owner.steps == Steps{{1, 202}, {202, 204}});
+        CHECK(lan.addresses().empty());
+        CHECK_FALSE(lan.host.is_up("lan0"));
+        CHECK(lab::settings_of(lan.host, "lan0") == found);
+
+        // Whatever another program does with it is followed, and not touched.
+        lan.host.set_up("lan0");
+        REQUIRE(owner.reaches(200));
+        owner.steps.clear();
+        std::ofstream(service.config_path()) << lan.managed();
+        service.crash(SIGKILL);
+        owner.resume();
+        REQUIRE(owner.reaches(1));
+        CHECK(owner.steps == Steps{{200, 202}, {202, 0}, {0, 200}, {200, 201}, {201, 1}});
+        CHECK(lan.addresses() == "10.77.1.100/24 ");
+        owner.raw.call(owner.session, "org.impnet1.Session", "Close");
+    }
+    SECTION("while nobody has") {
+        lab::Service service(lan.host, lan.bus, lan.managed("always-on = true\n"));
+        service.wait_log("state_name=CONNECTED", lab::Deadline(soon));
+        const Owner owner(lan);
+        CHECK(Owner(lan).state() == 1);
+        std::ofstream(service.config_path()) << lan.observed();
+        service.crash(SIGKILL);
+        Owner after(lan);
+        CHECK(after.raw.until(soon, [&] {
+            std::int32_t state = 0;
+            return lab::outcome_of([&] { state = after.state(); }) == "ok" && state == 204;
+        }));
+        CHECK(lan.addresses().empty());
+        CHECK(lab::settings_of(lan.host, "lan0") == found);
+    }
 }
 
 TEST_CASE("a session in the middle of connecting goes on to CONNECTED", "[restart]") {

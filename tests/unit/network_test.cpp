@@ -41,6 +41,19 @@ struct Told final : Session::Observer {
     void socket_forgotten(std::uint64_t) override {}
 };
 
+/// The steps of all interfaces, as whoever shows them is told.
+struct InterfacesTold final : Interfaces::Observer {
+    Steps steps;
+
+    void interface_added(Interface&) override {}
+    void interface_removed(Interface&) override {}
+    void order_changed() override {}
+    void interface_reported(Interface&, const StateReport& report) override {
+        steps.emplace_back(number(report.previous), number(report.state));
+    }
+    void interface_changed(Interface&) override {}
+};
+
 struct SocketTold final : SessionSocket::Observer {
     std::vector<std::string> closed;
     std::vector<Datagram> datagrams;
@@ -342,12 +355,6 @@ TEST_CASE("a lease's MTU is the device's while it lasts") {
     CHECK(world.eth0().state() == State::connected);
     CHECK(mtu() == 1400);
 
-    SECTION("also without a cable") {
-        world.links.pull(world.lan0);
-        world.settle();
-        CHECK(mtu() == 1400);
-        return;
-    }
     SECTION("and no longer") {
         world.dhcp->take_away("expired");
     }
@@ -355,6 +362,13 @@ TEST_CASE("a lease's MTU is the device's while it lasts") {
         world.dhcp->grant(lease());
     }
     SECTION("or than anybody uses the interface") {
+        world.sessions->close(1);
+    }
+    SECTION("also if its address went first") {
+        world.links.remove_address(world.lan0, lease().network);
+        world.settle();
+        CHECK(world.eth0().state() == State::ethernet_dhcping);
+        CHECK(mtu() == 1400);
         world.sessions->close(1);
     }
     SECTION("and never one that the device does not take") {
@@ -370,6 +384,12 @@ TEST_CASE("a lease's MTU is the device's while it lasts") {
         world.dhcp->grant(with_mtu);
         world.settle();
         CHECK(world.eth0().state() == State::connected);
+    }
+    SECTION("and also without a cable") {
+        world.links.pull(world.lan0);
+        world.settle();
+        CHECK(mtu() == 1400);
+        return;  // the last one: those behind it would never be met
     }
     world.settle();
     CHECK(mtu() == 1500);
@@ -754,6 +774,66 @@ TEST_CASE("other rules give devices other identifiers while nobody uses one of t
     CHECK_FALSE(world.links.link(world.lan0)->up);
 }
 
+TEST_CASE("a device that is still being powered down is nobody's until it is") {
+    World world;
+    Told told;
+    world.open(told, with_address());
+    world.sessions->close(1);
+    REQUIRE(world.eth0().state() == State::unknown);
+    REQUIRE(world.links.link(world.lan0)->up);  // the echo is still to come
+    InterfacesTold interfaces_told;
+    world.interfaces->observe(&interfaces_told);
+    auto second = world.rule;
+    second.nii.number = 1;
+    second.always_on = true;
+    world.interfaces->set_rules({second});
+    world.settle();
+    CHECK(interfaces_told.steps == Steps{{-1, 0}, {0, 200}, {200, 201}});
+    CHECK(world.links.link(world.lan0)->up);
+    world.interfaces->observe(nullptr);
+}
+
+TEST_CASE("an idle device that somebody else has powered is left on when it changes hands") {
+    World world;
+    world.links.power(world.lan0, true);
+    auto observed = world.rule;
+    observed.managed = false;
+    world.interfaces->set_rules({observed});
+    world.settle();
+    CHECK(world.eth0().state() == State::ethernet_link_up);
+    CHECK(world.links.requests().empty());
+}
+
+TEST_CASE("a rule that means the device that an interface in use has is no reason to wait") {
+    World world;
+    const int card = world.links.add("enp3s0", "pci-1");
+    const int lan1 = world.links.add("lan1", "");
+    world.settle();
+    Told told;
+    world.open(told, plain("eth1"));
+    auto named = world.rule;
+    named.nii.number = 1;
+    named.device = "enp3s0";
+    named.managed = false;
+    auto other = world.rule;
+    other.nii.number = 2;
+    other.device = "lan1";
+    const std::vector rules{world.rule, named, other};
+    CHECK(world.interfaces->set_rules(rules) == rules);
+    CHECK((*world.interfaces->find("eth1"))->link()->ifindex == card);
+    CHECK((*world.interfaces->find("eth1"))->sessions() == 1);
+    REQUIRE(world.interfaces->find("eth2"));
+    CHECK((*world.interfaces->find("eth2"))->link()->ifindex == lan1);
+
+    // While it is away nobody knows which device would be meant.
+    world.links.remove(card);
+    world.settle();
+    auto by_path = named;
+    by_path.device.reset();
+    by_path.path = "pci-1";
+    CHECK(world.interfaces->set_rules({world.rule, by_path, other}) == rules);
+}
+
 TEST_CASE("an interface that was renamed stays what it is under other rules for others") {
     World world;
     world.links.rename(world.lan0, "house");
@@ -810,6 +890,17 @@ TEST_CASE("IPv6 is given back, or taken, when the configuration says so") {
     world.settle();
     CHECK(disabled());
     CHECK(world.eth0().state() == State::connected);
+
+    // What another program did is left until the next attempt, whatever else is read again.
+    auto changed = *world.links.settings(world.lan0);
+    changed.ipv6->disabled = false;
+    world.links.set_settings(world.lan0, changed);
+    auto always_on = world.rule;
+    always_on.always_on = true;
+    world.interfaces->set_timeouts({.linger = 1h});
+    world.interfaces->set_rules({always_on});
+    world.settle();
+    CHECK(world.links.settings(world.lan0) == changed);
 }
 
 TEST_CASE("a session's end closes its sockets and nobody else's") {
