@@ -116,7 +116,9 @@ TEST_CASE("what was told is not remembered for ever", "[contended]") {
     comes_and_goes(17);
     comes_and_goes(1);
     there.lan.host.run({"sh", "-c", "printf '" + batch + "' | ip -batch -"});
-    there.settle();
+    there.lan.cable.pull();  // it is told of this when it has seen all of that
+    REQUIRE(
+        there.program.until(soon, [&] { return there.diary.is(State::ethernet_stopped_no_link); }));
     CHECK(there.daemon.stop() == 0);
     // 18, of which 10 are in the log.
     CHECK(reports_in(there.daemon.log()) == 10);

@@ -165,7 +165,7 @@ TEST_CASE("a device that is another interface after a restart is given back befo
             << "[interfaces.eth1]\nmanaged = true\nalways-on = true\ndevice = \"lan0\"\n";
         service.crash(SIGKILL);
         CHECK(goes_on());
-        service.wait_log("state interface=eth1 state=1 ", lab::Deadline(soon));
+        service.wait_log("state interface=eth1 state=1 ", lab::Deadline(soon), 0);
         CHECK(lab::addresses_of(lab.host, "lan0") == "10.77.1.100/24 ");
         CHECK(service.log().find("interface_contended") == std::string::npos);
         CHECK(service.log().find("another program") == std::string::npos);
