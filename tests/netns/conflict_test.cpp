@@ -18,6 +18,7 @@
 #include "lab/neighbour.hpp"
 #include "lab/owner.hpp"
 #include "lab/program.hpp"
+#include "lab/static_nic.hpp"
 #include "loop/loop.hpp"
 #include "ports/conflict_cases.hpp"
 
@@ -98,12 +99,7 @@ TEST_CASE("a static address with an owner is given up, and the next attempt come
     lab::Daemon daemon(lan.host, lan.bus, lan.managed());
     lab::Program program(lan.bus);
     lab::Diary diary;
-    impnet::Nic nic("eth0");
-    nic.staticconfig = impnet::StaticConfig{.ip = "10.77.1.50",
-                                            .netmask = "255.255.255.0",
-                                            .gateway = "10.77.1.1",
-                                            .dns = {"10.77.1.1"}};
-    auto eth0 = program.open(nic, diary);
+    auto eth0 = program.open(lab::static_nic(), diary);
     REQUIRE(program.until(soon, [&] { return diary.is(State::ethernet_dhcping); }));
     CHECK(diary.steps() ==
           Steps{{-1, 0}, {0, 200}, {200, 1}, {1, 202}, {202, 0}, {0, 200}, {200, 201}});

@@ -14,6 +14,7 @@
 #include "lab/owner.hpp"
 #include "lab/program.hpp"
 #include "lab/raw_client.hpp"
+#include "lab/static_nic.hpp"
 
 using namespace std::chrono_literals;
 using impnet::State;
@@ -136,12 +137,7 @@ TEST_CASE("a device that is another interface after a restart is given back befo
                          "[interfaces.eth0]\nmanaged = true\ndevice = \"lan0\"\n");
     lab::Program program(lab.bus);
     lab::Diary diary;
-    impnet::Nic nic("eth0");
-    nic.staticconfig = impnet::StaticConfig{.ip = "10.77.1.50",
-                                            .netmask = "255.255.255.0",
-                                            .gateway = "10.77.1.1",
-                                            .dns = {"10.77.1.1"}};
-    auto eth0 = program.open(nic, diary);
+    auto eth0 = program.open(lab::static_nic(), diary);
     REQUIRE(program.connects(diary));
     REQUIRE(lab::addresses_of(lab.host, "lan0") == "10.77.1.50/24 ");
     diary.clear();

@@ -23,6 +23,7 @@
 #include "lab/owner.hpp"
 #include "lab/program.hpp"
 #include "lab/raw_client.hpp"
+#include "lab/static_nic.hpp"
 #include "lab/user.hpp"
 
 using namespace std::chrono_literals;
@@ -398,12 +399,7 @@ TEST_CASE("an extended NIC that is thrown away leaves what is stored", "[stored]
     root.call("SetStaticNetworkConfiguration", address());
     lab::Program program(lan.bus);
     lab::Diary diary;
-    impnet::Nic nic("eth0");
-    nic.staticconfig = impnet::StaticConfig{.ip = "10.77.1.50",
-                                            .netmask = "255.255.255.0",
-                                            .gateway = "10.77.1.1",
-                                            .dns = {"10.77.1.1"}};
-    auto eth0 = program.open(nic, diary);
+    auto eth0 = program.open(lab::static_nic(), diary);
     REQUIRE(program.until(soon, [&] { return diary.is(State::connected); }));
     CHECK(lan.addresses() == "10.77.1.50/24 ");
     lan.cable.pull();
