@@ -294,12 +294,12 @@ void KernelSocket::close() {
     static_cast<void>(shared_.programs.set_orders(fd(), orders_));
     while (::recv(fd(), nullptr, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0) continue;
     const auto end = [udp = std::move(udp_)] {
-        ::shutdown(udp->fd(), SHUT_RDWR);
         // Who still holds it can disconnect it, so that it has its port on all devices, whatever
         // device it is bound to when we leave it. Those that may have the port as well are our own
         // next ones.
         constexpr int on = 1;
         ::setsockopt(udp->fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        ::shutdown(udp->fd(), SHUT_RDWR);
         udp->close();
     };
     udp_ = nullptr;
