@@ -61,12 +61,12 @@ Interface::Interface(Interface&&) noexcept = default;
 Interface& Interface::operator=(Interface&& other) noexcept {
     if (this != &other) {
         const auto old = std::exchange(session_, std::move(other.session_));
-        if (old) old->close(detail::Session::Wait::no);
+        if (old) old->close(detail::Wait::no);
     }
     return *this;
 }
 Interface::~Interface() {
-    if (session_) session_->close(detail::Session::Wait::no);
+    if (session_) session_->close(detail::Wait::no);
 }
 
 bool Interface::is_open() const noexcept {
@@ -92,7 +92,7 @@ Result<UdpSocket> Interface::open_udp(const UdpOptions& options, OnDatagram on_d
 }
 
 void Interface::close() noexcept {
-    if (session_) session_->close(detail::Session::Wait::yes);
+    if (session_) session_->close(detail::Wait::yes);
 }
 
 // --- UdpSocket -----------------------------------------------------------------------------------
@@ -104,12 +104,12 @@ UdpSocket::UdpSocket(UdpSocket&&) noexcept = default;
 UdpSocket& UdpSocket::operator=(UdpSocket&& other) noexcept {
     if (this != &other) {
         const auto old = std::exchange(socket_, std::move(other.socket_));
-        if (old) old->close(detail::Socket::Wait::no);
+        if (old) old->close(detail::Wait::no);
     }
     return *this;
 }
 UdpSocket::~UdpSocket() {
-    if (socket_) socket_->close(detail::Socket::Wait::no);
+    if (socket_) socket_->close(detail::Wait::no);
 }
 
 namespace {
@@ -161,7 +161,7 @@ std::uint64_t UdpSocket::dropped() const noexcept {
     return socket_ ? socket_->dropped() : 0;
 }
 void UdpSocket::close() noexcept {
-    if (socket_) socket_->close(detail::Socket::Wait::yes);
+    if (socket_) socket_->close(detail::Wait::yes);
 }
 std::string_view UdpSocket::path() const noexcept {
     return socket_ ? socket_->path() : std::string_view();

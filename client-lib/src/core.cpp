@@ -2,6 +2,7 @@
 #include "core.hpp"
 
 #include <algorithm>
+#include <ctime>
 #include <exception>
 #include <utility>
 
@@ -33,6 +34,14 @@ std::uint64_t deadline_of(Socket::Clock::time_point time) {
     const auto since_boot = time.time_since_epoch();
     return static_cast<std::uint64_t>(
         std::chrono::ceil<std::chrono::microseconds>(since_boot).count());
+}
+
+/// The kernel's clock as it was at the last tick: much cheaper than what it is.
+std::uint64_t this_tick() {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+           static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 /// Runs at the end of a scope, however it is left.
@@ -101,7 +110,7 @@ Result<std::shared_ptr<Session>> Core::open(const Nic& nic, OnState on_state) {
     return session;
 }
 
-Result<void> Core::turn(Poller::Wait wait) {
+Result<void> Core::turn(Wait wait) {
     if (dispatching_) return Error(ErrorCode::busy, "dispatch() was called from a callback");
     const auto self = shared_from_this();  // a callback may destroy the Client
     dispatching_ = true;
@@ -121,14 +130,14 @@ Result<void> Core::turn(Poller::Wait wait) {
     take_in_awaited();
     tell_events();
     tell_sendable();
-    deliver_datagrams();
+    deliver_datagrams(wait);
     return {};
 }
 
 Result<void> Core::run() {
     const auto self = shared_from_this();
     while (!is_shut() && !stop_.exchange(false)) {
-        if (auto done = turn(Poller::Wait::yes); !done) return done;
+        if (auto done = turn(Wait::yes); !done) return done;
     }
     return {};
 }
@@ -370,16 +379,41 @@ void Core::tell_sendable() {
     }
 }
 
-void Core::deliver_datagrams() {
+void Core::deliver_datagrams(Wait wait) {
     if (due_.empty()) return;
     if (!batch_) batch_ = std::make_unique<ReceiveBatch>(batch_messages);
     // Should a callback throw, the next dispatch looks at all of them again. Of the others, what
     // work they have was noted when it came up.
     bool left = true;
     const Finally noted([&] { work_ = work_ || left; });
-    for (const auto& socket : due_) socket->deliver(*batch_);
+    for (const auto& socket : due_) socket->deliver(*batch_, Wait::no);
+    if (wait == Wait::yes) attend();
     left = std::any_of(due_.begin(), due_.end(),
                        [](const auto& socket) { return socket->has_work(); });
+}
+
+/// Datagrams that come one soon after the other are waited for in the call that reads them. In the
+/// poller waiting is a call of its own, and the kernel asks with each datagram who waits there.
+/// Meanwhile nothing else is heard of: so only for a tick at a time, and not if there is another
+/// socket or anything whose time will come.
+void Core::attend() {
+    if (due_.size() != 1 || !due_.front()->can_wait() || !undisturbed()) return;
+    const auto watched = std::count_if(sockets_.begin(), sockets_.end(), [](const auto& entry) {
+        const auto socket = entry.second.lock();
+        return socket && !socket->raw();
+    });
+    const auto tick = this_tick();
+    if (watched != 1 || std::exchange(last_tick_, tick) != tick) return;
+    const auto& socket = due_.front();
+    socket->rest();
+    while (undisturbed() && this_tick() == tick && socket->deliver(*batch_, Wait::yes)) continue;
+}
+
+/// There is nothing but datagrams that could be heard of, and nothing to be done at some time.
+bool Core::undisturbed() const {
+    return !is_shut() && !stop_ && events_.empty() && !work_ && !bus_used_ &&
+           bus_deadline_ == Poller::never && refused_.empty() && awaited_.empty() &&
+           absent_.empty();
 }
 
 // --- What to wait for ----------------------------------------------------------------------------
@@ -393,7 +427,7 @@ void Core::bus_used() {
 void Core::settle() {
     if (is_shut()) return;
     std::uint64_t deadline = Poller::never;
-    bool now = !events_.empty() || work_;
+    bool now = !events_.empty() || work_ || !rested_.empty();
     if (std::exchange(bus_used_, false)) bus_deadline_ = bus_->watch();
     // Zero: messages that are in memory already, or the connection is lost. No descriptor tells.
     if (bus_deadline_ == 0)
@@ -428,7 +462,8 @@ void Core::add_socket(const std::shared_ptr<Socket>& socket) {
 void Core::rest(const std::shared_ptr<Socket>& socket) noexcept {
     rested_.push_back(socket);
     unwatch(*socket);
-    poller_.wake();  // what the descriptor may have to show from now on shows in the next turn
+    // What the descriptor may have to show from now on shows in the next turn.
+    if (!dispatching_) poller_.wake();
 }
 
 void Core::watch_rested() {

@@ -46,7 +46,7 @@ class Core : public std::enable_shared_from_this<Core> {
     Result<std::shared_ptr<Session>> open(const Nic& nic, OnState on_state);
 
     int fd() const { return poller_.fd(); }
-    Result<void> dispatch() { return turn(Poller::Wait::no); }
+    Result<void> dispatch() { return turn(Wait::no); }
     Result<void> run();
     void stop() noexcept;
 
@@ -93,7 +93,7 @@ class Core : public std::enable_shared_from_this<Core> {
         std::uint64_t ticket = 0;  ///< of the last question for it
     };
 
-    Result<void> turn(Poller::Wait wait);
+    Result<void> turn(Wait wait);
     void take_in_bus();
     void take(StateReported& report);
     void take(SocketClosed& closed);
@@ -113,7 +113,9 @@ class Core : public std::enable_shared_from_this<Core> {
     void log(std::string line);
     void tell_events();
     void tell_sendable();
-    void deliver_datagrams();
+    void deliver_datagrams(Wait wait);
+    void attend();
+    bool undisturbed() const;
     void find_due_sockets(std::span<const Poller::Token> ready);
     void watch_rested();
     void settle();
@@ -138,6 +140,7 @@ class Core : public std::enable_shared_from_this<Core> {
     bool work_ = false;
     bool dispatching_ = false;
     std::vector<std::shared_ptr<Socket>> due_;  ///< in this turn
+    std::uint64_t last_tick_ = 0;               ///< in which there were datagrams
     std::atomic<bool> stop_ = false;
 
     // Two: a callback, which looks into the first, may send and so read by way of the second.

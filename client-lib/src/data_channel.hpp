@@ -17,6 +17,7 @@
 #include "impnet/datagram.hpp"
 #include "receive_batch.hpp"
 #include "verdict.hpp"
+#include "wait.hpp"
 
 namespace impnet::detail {
 
@@ -55,9 +56,16 @@ class DataChannel {
     DataChannel(Descriptor fd, std::uint16_t local_port)
         : fd_(std::move(fd)), local_port_(local_port) {}
 
+    /// Reads messages into `batch`: how many; -1 with errno set. With `Wait::yes` it waits for the
+    /// first, until a signal comes (EINTR) or for one or two ticks of the kernel's clock (EAGAIN).
+    int fill(ReceiveBatch& batch, Wait wait);
+
     Descriptor fd_;
     std::uint16_t local_port_;
     bool ended_ = false;
+
+  private:
+    bool can_wait_ = false;  ///< the descriptor was told how
 };
 
 }  // namespace impnet::detail

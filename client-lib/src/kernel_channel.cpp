@@ -261,11 +261,13 @@ void KernelChannel::note(Verdict verdict) {
     if (verdict == Verdict::address_not_allowed || verdict == Verdict::closed) ended_ = true;
 }
 
-std::span<const Datagram> KernelChannel::receive(ReceiveBatch& batch) {
+std::span<const Datagram> KernelChannel::receive(ReceiveBatch& batch, Wait wait) {
     batch.datagrams.clear();
     if (ended_) return {};
-    const int count = batch.fill(fd());
+    const int count = fill(batch, wait);
     for (std::size_t i = 0; count > 0 && i < static_cast<std::size_t>(count); ++i) {
+        // Who waits while the socket is shut down is told of an empty message from nobody.
+        if (batch.header(i).msg_namelen == 0) break;
         const auto& sender = batch.sender(i);
         batch.datagrams.push_back({.from = Ipv4(ntohl(sender.sin_addr.s_addr)),
                                    .from_port = ntohs(sender.sin_port),

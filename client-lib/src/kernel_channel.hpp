@@ -36,7 +36,12 @@ class KernelChannel final : public DataChannel {
               Backlog& backlog, ReceiveBatch& scratch) override;
     /// Asks the kernel: a system call.
     std::chrono::nanoseconds retry_after() const override;
-    std::span<const Datagram> receive(ReceiveBatch& batch) override;
+    std::span<const Datagram> receive(ReceiveBatch& batch) override {
+        return receive(batch, Wait::no);
+    }
+    /// The same; with `Wait::yes` it waits for the first datagram, until a signal comes or for one
+    /// or two ticks of the kernel's clock.
+    std::span<const Datagram> receive(ReceiveBatch& batch, Wait wait);
 
     /// One datagram, the cheapest way. Inline: after a system call each return is mispredicted, and
     /// a few of these cost as much as what the kernel's programs do.

@@ -13,6 +13,7 @@
 #include <sys/epoll.h>
 
 #include "descriptor.hpp"
+#include "wait.hpp"
 
 namespace impnet::detail {
 
@@ -38,7 +39,6 @@ class Poller {
     /// Makes `fd()` readable at this CLOCK_MONOTONIC time, in microseconds. Replaces the last one.
     void set_deadline(std::uint64_t usec);
 
-    enum class Wait : bool { no, yes };
     /// The tokens of what is ready now, each once; timer and wake-up are taken in and not among
     /// them. Waits for the first, or for a signal, if it is to. Valid until the next call.
     std::span<const Token> ready(Wait wait = Wait::no);

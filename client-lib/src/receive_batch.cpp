@@ -29,14 +29,15 @@ void ReceiveBatch::restore(msghdr& header) {
     header.msg_flags = 0;
 }
 
-int ReceiveBatch::fill(int fd) {
+int ReceiveBatch::fill(int fd, Wait wait) {
     for (std::size_t i = 0; i < filled_; ++i) restore(headers_[i].msg_hdr);
     filled_ = 0;
+    const int how = wait == Wait::yes ? MSG_WAITFORONE : MSG_DONTWAIT;
     int count = 0;
     do {
         count = ::recvmmsg(fd, headers_.data(), static_cast<unsigned>(headers_.size()),
-                           MSG_DONTWAIT | MSG_CMSG_CLOEXEC, nullptr);
-    } while (count < 0 && errno == EINTR);
+                           how | MSG_CMSG_CLOEXEC, nullptr);
+    } while (count < 0 && errno == EINTR && wait == Wait::no);
     if (count > 0) filled_ = static_cast<std::size_t>(count);
     return count;
 }

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "impnet/datagram.hpp"
+#include "wait.hpp"
 
 namespace impnet::detail {
 
@@ -24,8 +25,9 @@ class ReceiveBatch {
 
     explicit ReceiveBatch(std::size_t messages);
 
-    /// Reads what is there, without waiting. The number of messages; -1 with errno set.
-    int fill(int fd);
+    /// Reads what is there; waits for the first message, if it is to and the descriptor has it so.
+    /// The number of messages; -1 with errno set, EINTR only when it was to wait.
+    int fill(int fd, Wait wait);
 
     std::span<const std::byte> message(std::size_t i) const {
         return {&data_[i * stride], headers_[i].msg_len};

@@ -125,10 +125,15 @@ void RelayChannel::send(std::span<const OutgoingDatagram> datagrams, std::span<V
     while (!exchange.done() && !ended_) {
         const auto before = std::pair(exchange.written, exchange.answered);
         if (exchange.room() > 0) write_some(exchange);
-        if (!wait(exchange)) break;
-        read_some(scratch, &exchange);
+        // The end of what is to be written is waited for in the call that reads: a call less, and
+        // that is much of what a single datagram costs.
+        if (exchange.room() > 0) wait_for_room(exchange);
+        read_some(scratch, exchange.room() > 0 ? Wait::no : Wait::yes, &exchange);
+        const auto now = Clock::now();
         if (std::pair(exchange.written, exchange.answered) != before)
-            exchange.deadline = Clock::now() + limit_;
+            exchange.deadline = now + limit_;
+        else if (now >= exchange.deadline)
+            break;
     }
     while (!exchange.done()) exchange.answer(ended_ ? Verdict::closed : Verdict::no_answer);
 }
@@ -139,7 +144,7 @@ std::chrono::nanoseconds RelayChannel::retry_after() const {
 
 std::span<const Datagram> RelayChannel::receive(ReceiveBatch& batch) {
     batch.datagrams.clear();
-    if (!ended_) read_some(batch, nullptr);
+    if (!ended_) read_some(batch, Wait::no, nullptr);
     return batch.datagrams;
 }
 
@@ -197,12 +202,12 @@ void RelayChannel::write_some(Exchange& exchange) {
 
 /// Reads what is there. Datagrams go to the exchange's backlog, or without an exchange to the
 /// batch.
-void RelayChannel::read_some(ReceiveBatch& batch, Exchange* exchange) {
-    const int count = batch.fill(fd());
+void RelayChannel::read_some(ReceiveBatch& batch, Wait wait, Exchange* exchange) {
+    const int count = fill(batch, wait);
     if (count < 0) {
         // A daemon that closed without having read all of ours is reported once as ECONNRESET,
         // before what it had still written: go on reading, to the end of the stream.
-        if (errno != ECONNRESET && errno != EAGAIN) ended_ = true;
+        if (errno != ECONNRESET && errno != EAGAIN && errno != EINTR) ended_ = true;
         return;
     }
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
@@ -247,17 +252,12 @@ void RelayChannel::take_verdicts(std::uint16_t sequence, std::span<const std::by
     }
 }
 
-/// Waits until something can be done; false when the time is over.
-bool RelayChannel::wait(const Exchange& exchange) const {
-    for (;;) {
-        const auto left =
-            std::chrono::ceil<std::chrono::milliseconds>(exchange.deadline - Clock::now()).count();
-        if (left <= 0) return false;
-        pollfd waiting{.fd = fd(),
-                       .events = static_cast<short>(POLLIN | (exchange.room() > 0 ? POLLOUT : 0)),
-                       .revents = 0};
-        if (::poll(&waiting, 1, static_cast<int>(left)) > 0) return true;
-    }
+/// Waits until there is something to read, or room to write, or the time is over.
+void RelayChannel::wait_for_room(const Exchange& exchange) const {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(exchange.deadline - Clock::now()).count();
+    pollfd waiting{.fd = fd(), .events = POLLIN | POLLOUT, .revents = 0};
+    ::poll(&waiting, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
 }
 
 }  // namespace impnet::detail

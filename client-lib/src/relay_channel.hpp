@@ -36,11 +36,11 @@ class RelayChannel final : public DataChannel {
     struct Exchange;
 
     void write_some(Exchange& exchange);
-    void read_some(ReceiveBatch& batch, Exchange* exchange);
+    void read_some(ReceiveBatch& batch, Wait wait, Exchange* exchange);
     void take_verdicts(std::uint16_t sequence, std::span<const std::byte> verdicts,
                        std::chrono::nanoseconds wait, Exchange& exchange);
     void refused(std::chrono::nanoseconds wait) { wait_over_ = Clock::now() + wait; }
-    bool wait(const Exchange& exchange) const;
+    void wait_for_room(const Exchange& exchange) const;
 
     std::chrono::milliseconds limit_;
     std::uint16_t next_sequence_ = 0;

@@ -79,7 +79,7 @@ Result<std::shared_ptr<Socket>> Session::open_udp(const UdpOptions& options,
         try {
             core->add_socket(socket);
         } catch (const std::exception& error) {
-            socket->close(Socket::Wait::no);
+            socket->close(Wait::no);
             return Error(ErrorCode::failed, error.what());
         }
         std::erase_if(sockets_, [](const auto& weak) { return weak.expired(); });

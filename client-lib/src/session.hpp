@@ -31,7 +31,6 @@ class Session : public std::enable_shared_from_this<Session> {
     Result<IpTable> ip_table();
     Result<std::shared_ptr<Socket>> open_udp(const UdpOptions& options, OnDatagram on_datagram);
 
-    enum class Wait : bool { no, yes };
     void close(Wait wait) noexcept;
 
     // From the core.

@@ -93,6 +93,10 @@ inline void Socket::note_sent(std::size_t count) {
     if (busy_ >= busy) core_.lock()->rest(shared_from_this());
 }
 
+void Socket::rest() {
+    note_sent(busy);
+}
+
 void Socket::heed(std::span<const Verdict> verdicts) {
     if (has_work()) core_.lock()->note_work();
     if (std::find(verdicts.begin(), verdicts.end(), Verdict::would_block) != verdicts.end())
@@ -163,15 +167,18 @@ void Socket::close_here() noexcept {
     backlog_.clear();
 }
 
-void Socket::deliver(ReceiveBatch& batch) {
+bool Socket::deliver(ReceiveBatch& batch, Wait wait) {
+    bool any = false;
     for (auto left = backlog_.size(); left > 0 && channel_; --left) {
         const auto oldest = backlog_.take();
         hand_over(oldest.view());
+        any = true;
     }
     // What a callback's send has put there meanwhile is older than what the channel has.
-    if (!channel_ || !backlog_.empty() || raw_) return;
+    if (!channel_ || !backlog_.empty() || raw_) return any;
 
-    const auto datagrams = channel_->receive(batch);
+    const auto datagrams = kernel_ != nullptr ? kernel_->receive(batch, any ? Wait::no : wait)
+                                              : channel_->receive(batch);
     std::size_t given = 0;
     try {
         while (given < datagrams.size() && channel_) hand_over(datagrams[given++]);
@@ -183,6 +190,7 @@ void Socket::deliver(ReceiveBatch& batch) {
         awaiting_reason_ = true;
         core_.lock()->await_reason(shared_from_this());
     }
+    return any || given > 0;
 }
 
 void Socket::hand_over(const Datagram& datagram) {

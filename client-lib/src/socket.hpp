@@ -51,7 +51,6 @@ class Socket : public std::enable_shared_from_this<Socket> {
     void on_sendable(OnSendable callback);
     void on_closed(OnClosed callback) { on_closed_ = std::move(callback); }
 
-    enum class Wait : bool { no, yes };
     void close(Wait wait) noexcept;
     /// With its session, which the daemon is told of.
     void close_here() noexcept;
@@ -69,14 +68,19 @@ class Socket : public std::enable_shared_from_this<Socket> {
 
     Poller::Token token() const { return token_; }
     void set_token(Poller::Token token) { token_ = token; }
-    /// Its descriptor is watched again.
+    /// Its descriptor is not watched until the next turn.
+    void rest();
     void rested() { busy_ = 0; }
     /// There is something to `deliver()` that the descriptor does not show.
     bool has_work() const {
         return !backlog_.empty() || (channel_ && channel_->ended() && !awaiting_reason_);
     }
-    /// Gives the program what has arrived: what waited here, then one batch from the channel.
-    void deliver(ReceiveBatch& batch);
+    /// Whether `deliver()` knows how to wait. Over the relay it would not pay: who waits in the
+    /// call that reads is woken by the first of the datagrams that the daemon passes on together.
+    bool can_wait() const { return kernel_ != nullptr; }
+    /// Gives the program what has arrived: what waited here, then one batch from the channel, for
+    /// which it may wait. Whether there was anything.
+    bool deliver(ReceiveBatch& batch, Wait wait);
     /// When the program is to be told that it may send; `Clock::time_point::max()`: not at all.
     Clock::time_point sendable_at() const;
     /// Tells it, if the time has come.

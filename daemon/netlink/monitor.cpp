@@ -2,7 +2,6 @@
 #include "netlink/monitor.hpp"
 
 #include <cerrno>
-#include <limits>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -53,7 +52,9 @@ Monitor::Monitor(Loop& loop, std::size_t receive_buffer, Tell tell)
 }
 
 void Monitor::catch_up() {
-    read(std::numeric_limits<int>::max());
+    // Not until there is nothing more: a flood may be as fast as we are. Two more are the news of a
+    // loss, and that there is nothing.
+    read(events_.most_waiting() + 2);
 }
 
 void Monitor::read(int most) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "netlink/socket.hpp"
 
+#include <array>
 #include <cerrno>
 #include <system_error>
 
+#include <linux/sock_diag.h>
 #include <netlink/msg.h>
 #include <sys/socket.h>
 
@@ -39,6 +41,17 @@ void Socket::set_receive_buffer(std::size_t bytes) const {
     if (::setsockopt(fd(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0) {
         ::setsockopt(fd(), SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     }
+}
+
+int Socket::most_waiting() const {
+    // What the kernel charges for a datagram besides its bytes is more, also on 32 bits.
+    constexpr std::uint32_t least_charge = 256;
+    std::array<std::uint32_t, SK_MEMINFO_VARS> memory{};
+    socklen_t size = sizeof(memory);
+    if (::getsockopt(fd(), SOL_SOCKET, SO_MEMINFO, memory.data(), &size) != 0) {
+        throw std::system_error(errno, std::generic_category(), "SO_MEMINFO");
+    }
+    return static_cast<int>(memory[SK_MEMINFO_RMEM_ALLOC] / least_charge);
 }
 
 tl::expected<std::uint32_t, int> Socket::send(const RequestMessage& message) {

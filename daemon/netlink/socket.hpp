@@ -49,6 +49,9 @@ class Socket {
     /// sent it. Or an errno: EAGAIN for none, ENOBUFS for some that were lost.
     tl::expected<std::span<const std::byte>, int> receive(ReceiveBuffer& buffer) const;
 
+    /// No more datagrams than that wait to be received.
+    int most_waiting() const;
+
     int fd() const { return fd_.get(); }
 
   private:

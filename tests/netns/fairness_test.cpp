@@ -15,6 +15,7 @@
 
 #include "lab/connected.hpp"
 #include "lab/lab.hpp"
+#include "lab/standstill.hpp"
 #include "lab/user.hpp"
 
 using namespace std::chrono_literals;
@@ -208,6 +209,11 @@ std::string listed(const std::vector<double>& amounts) {
     return text;
 }
 
+/// What the rate grants in some time, for as much of it as anybody could send.
+double granted(std::chrono::duration<double> time, const lab::Standstill& still) {
+    return rate * (time - still.total()).count();
+}
+
 void equal_shares(const std::string& path) {
     Scene scene(path, 32, burst, rate);
     std::vector<Sender*> senders;
@@ -218,12 +224,13 @@ void equal_shares(const std::string& path) {
         const std::vector<Sender*> flooding(senders.begin(),
                                             senders.begin() + static_cast<std::ptrdiff_t>(k));
         scene.flood(flooding, 600ms);
+        const lab::Standstill still;
         const auto shares = scene.shares(flooding, 1'500ms);
         double sum = 0;
         for (const double share : shares) sum += share;
         INFO(path << ", " << k << " clients: " << listed(shares));
         CHECK(jain(shares) >= 0.98);
-        CHECK(sum >= 0.95 * 1.5 * rate - burst);
+        CHECK(sum >= 0.95 * granted(1'500ms, still) - burst);
     }
 }
 
@@ -247,8 +254,12 @@ void unused_is_used(const std::string& path) {
     scene.flood({&stays, &stops}, 500ms);
     CHECK(jain(scene.shares({&stays, &stops}, 500ms)) >= 0.98);
     // In the first second most of it, and then all.
-    CHECK(scene.shares({&stays}, 1'000ms, 32).front() >= 0.75 * rate);
-    CHECK(scene.shares({&stays}, 500ms, 32).front() >= 0.95 * 0.5 * rate);
+    {
+        const lab::Standstill still;
+        CHECK(scene.shares({&stays}, 1'000ms, 32).front() >= 0.75 * granted(1'000ms, still));
+    }
+    const lab::Standstill still;
+    CHECK(scene.shares({&stays}, 500ms, 32).front() >= 0.95 * granted(500ms, still));
 }
 
 void bound_is_kept(const std::string& path) {

@@ -138,6 +138,29 @@ std::string kernel_view(Loop& loop) {
     return view_of(fresh);
 }
 
+/// Causes as much as it hears of.
+class Restless final : public LinkPort::Observer {
+  public:
+    explicit Restless(const Hosts& hosts)
+        : batch_(hosts.host), ifindex_(hosts.host.ifindex("lan0")) {}
+    void link_changed(const Link&) override {}
+    void link_removed(int) override {}
+    void addresses_changed(int) override {
+        if (++changes > most) return;
+        if (changes % 2 == 0)
+            batch_.remove_address(ifindex_, "10.0.0.5", 24);
+        else
+            batch_.add_address(ifindex_, "10.0.0.5", 24);
+        batch_.run();
+    }
+    static constexpr int most = 20'000;
+    int changes = 0;
+
+  private:
+    lab::KernelBatch batch_;
+    int ifindex_;
+};
+
 /// Repeats a port's view from nothing but its notices, and counts those that told no difference.
 class Shadow final : public LinkPort::Observer {
   public:
@@ -317,6 +340,19 @@ TEST_CASE("after each change by others the view is what a new reading would be",
     }
     CHECK(shadow.notices > 30);
     CHECK(shadow.idle_notices == 0);
+}
+
+TEST_CASE("a port tells of what there was by an answer, however much there is to come", "[link]") {
+    Hosts hosts;
+    const lab::Cable cable(hosts.host, "lan0", hosts.far, "far0");
+    Links links(hosts.loop);
+    Restless restless(hosts);
+    links.observe(&restless);
+    restless.addresses_changed(0);
+    REQUIRE(hosts.until([&] { return restless.changes > 10; }));
+    hosts.settle(links);
+    CHECK(restless.changes < Restless::most / 2);
+    restless.changes = Restless::most;
 }
 
 TEST_CASE("a port that overran reads everything again and tells only the difference", "[link]") {

@@ -270,6 +270,30 @@ TEST_CASE("the kernel path tells from whom and to which address", "[client]") {
     CHECK_FALSE(kernel.channel.ended());
 }
 
+TEST_CASE("the kernel path waits for a datagram, but for a few ticks at most", "[client]") {
+    Kernel kernel;
+    const auto wait = [&] { return kernel.channel.receive(kernel.batch, Wait::yes); };
+    CHECK(wait().empty());  // and comes back
+    CHECK_FALSE(kernel.channel.ended());
+    std::jthread other;
+    SECTION("that comes") {
+        other = std::jthread([&] { kernel.arrive(loopback, ""); });
+        std::span<const impnet::Datagram> received;
+        while (received.empty()) received = wait();
+        CHECK(received[0].from_port == port_of(kernel.peer.get()));
+    }
+    SECTION("more of which is taken along") {
+        for (int i = 0; i < 5; ++i) kernel.arrive(loopback, "x");
+        CHECK(wait().size() == 5);
+    }
+    SECTION("and hears of the end") {
+        other = std::jthread([&] { ::shutdown(kernel.channel.fd(), SHUT_RDWR); });
+        while (!kernel.channel.ended()) CHECK(wait().empty());
+    }
+    // Who does not want to wait does not.
+    if (!kernel.channel.ended()) CHECK(kernel.channel.receive(kernel.batch).empty());
+}
+
 TEST_CASE("a socket that is taken back is the end of the kernel path", "[client]") {
     Kernel kernel;
     const auto port = port_of(kernel.peer.get());

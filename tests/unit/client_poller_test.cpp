@@ -14,6 +14,7 @@
 using impnet::detail::Descriptor;
 using impnet::detail::monotonic_usec;
 using impnet::detail::Poller;
+using impnet::detail::Wait;
 
 namespace {
 
@@ -71,16 +72,16 @@ TEST_CASE("a poller can wait by itself, for a deadline, a descriptor or a wake-u
     Poller poller;
     const auto asked = monotonic_usec();
     poller.set_deadline(asked + 20'000);
-    CHECK(poller.ready(Poller::Wait::yes).empty());
+    CHECK(poller.ready(Wait::yes).empty());
     CHECK(monotonic_usec() >= asked + 20'000);
 
     std::thread waker([&] { poller.wake(); });
-    CHECK(poller.ready(Poller::Wait::yes).empty());
+    CHECK(poller.ready(Wait::yes).empty());
     waker.join();
 
     const Descriptor event(::eventfd(1, EFD_CLOEXEC));
     poller.watch(event.get(), EPOLLIN, 42);
-    const auto ready = poller.ready(Poller::Wait::yes);
+    const auto ready = poller.ready(Wait::yes);
     REQUIRE(ready.size() == 1);
     CHECK(ready[0] == 42);
 }

@@ -119,7 +119,8 @@ class IMPNET_API UdpSocket {
     /// "kernel": `fd()` is a UDP socket; "relay": a SOCK_SEQPACKET end that speaks
     /// `impnet/relay.h`. Empty when closed.
     std::string_view path() const noexcept;
-    /// The data path's descriptor, still owned by this socket; -1 when closed.
+    /// The data path's descriptor, still owned by this socket; -1 when closed. Unless the socket
+    /// was opened raw the library reads it, and decides whether reading it waits.
     int fd() const noexcept;
 
   private:
