@@ -15,11 +15,14 @@ class Standstill {
     /// Watches from now on, by a thread that is run before all others.
     Standstill();
 
-    /// Of this, only pauses that are worth mentioning.
-    std::chrono::nanoseconds total() const { return std::chrono::nanoseconds(total_); }
+    /// Of all until now, only what is worth mentioning.
+    std::chrono::nanoseconds total() const;
 
   private:
-    std::atomic<std::int64_t> total_ = 0;
+    using Clock = std::chrono::steady_clock;
+
+    std::atomic<Clock::time_point> seen_ = Clock::now();
+    std::atomic<std::chrono::nanoseconds> total_ = std::chrono::nanoseconds(0);
     std::jthread thread_;
 };
 
