@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <ctime>
 #include <exception>
+#include <system_error>
 #include <utility>
 
 #include "session.hpp"
@@ -20,6 +21,8 @@ constexpr Poller::Token bus_token = 0;
 constexpr std::size_t batch_messages = 32;
 /// How long a socket whose stream has ended waits to be told why.
 constexpr std::uint64_t reason_usec = 1'000'000;
+/// How long to wait when the kernel has no room for another watch.
+constexpr std::uint64_t no_watch_usec = 10'000;
 /// What a daemon grants.
 constexpr std::chrono::milliseconds longest_patience = 30s;
 
@@ -398,13 +401,14 @@ void Core::deliver_datagrams(Wait wait) {
 /// socket or anything whose time will come.
 void Core::attend() {
     if (due_.size() != 1 || !due_.front()->can_wait() || !undisturbed()) return;
-    const auto watched = std::count_if(sockets_.begin(), sockets_.end(), [](const auto& entry) {
-        const auto socket = entry.second.lock();
-        return socket && !socket->raw();
-    });
     const auto tick = this_tick();
-    if (watched != 1 || std::exchange(last_tick_, tick) != tick) return;
+    if (std::exchange(last_tick_, tick) != tick) return;
     const auto& socket = due_.front();
+    const bool others = std::any_of(sockets_.begin(), sockets_.end(), [&](const auto& entry) {
+        const auto other = entry.second.lock();
+        return other && other != socket && !other->raw();
+    });
+    if (others) return;
     socket->rest();
     while (undisturbed() && this_tick() == tick && socket->deliver(*batch_, Wait::yes)) continue;
 }
@@ -427,13 +431,14 @@ void Core::bus_used() {
 void Core::settle() {
     if (is_shut()) return;
     std::uint64_t deadline = Poller::never;
-    bool now = !events_.empty() || work_ || !rested_.empty();
+    bool now = !events_.empty() || work_ || (!rested_.empty() && watch_again_usec_ == 0);
     if (std::exchange(bus_used_, false)) bus_deadline_ = bus_->watch();
     // Zero: messages that are in memory already, or the connection is lost. No descriptor tells.
     if (bus_deadline_ == 0)
         now = true;
     else
         deadline = bus_deadline_;
+    if (watch_again_usec_ != 0) deadline = std::min(deadline, watch_again_usec_);
     for (const auto& entry : absent_) deadline = std::min(deadline, entry.absence.deadline());
     for (const auto& entry : awaited_) deadline = std::min(deadline, entry.deadline_usec);
     for (const auto& [token, weak] : refused_)
@@ -467,10 +472,16 @@ void Core::rest(const std::shared_ptr<Socket>& socket) noexcept {
 }
 
 void Core::watch_rested() {
+    watch_again_usec_ = 0;
     while (!rested_.empty()) {
         const auto socket = rested_.back().lock();
         if (socket && socket->is_open()) {
-            poller_.watch(socket->fd(), EPOLLIN, socket->token());
+            try {
+                poller_.watch(socket->fd(), EPOLLIN, socket->token());
+            } catch (const std::system_error&) {  // others have all the watches meanwhile
+                watch_again_usec_ = monotonic_usec() + no_watch_usec;
+                return;
+            }
             socket->rested();
         }
         rested_.pop_back();
@@ -495,6 +506,10 @@ void Core::note_work() {
 void Core::await_sendable(const std::shared_ptr<Socket>& socket) {
     refused_[socket->token()] = socket;
     if (!dispatching_) settle();
+}
+
+void Core::expect_no_sendable(const Socket& socket) {
+    refused_.erase(socket.token());
 }
 
 void Core::await_reason(const std::shared_ptr<Socket>& socket) {

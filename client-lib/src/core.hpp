@@ -64,8 +64,9 @@ class Core : public std::enable_shared_from_this<Core> {
     /// Has a session closed that a daemon was not there to close.
     void abandon(const std::string& token);
 
-    /// A socket sends and sends: until the next turn its descriptor is not watched, for whoever
-    /// watches one costs the kernel as much with each datagram as all the rules for it.
+    /// A socket sends and sends, or is read without the poller: until the next turn its descriptor
+    /// is not watched, for whoever watches one costs the kernel as much with each datagram as all
+    /// the rules for it.
     void rest(const std::shared_ptr<Socket>& socket) noexcept;
     /// Stops watching a socket's descriptor.
     void unwatch(const Socket& socket);
@@ -73,6 +74,8 @@ class Core : public std::enable_shared_from_this<Core> {
     void note_work();
     /// The rate limit has refused something of this socket, which is to be told when it may send.
     void await_sendable(const std::shared_ptr<Socket>& socket);
+    /// It is not to be told any more.
+    void expect_no_sendable(const Socket& socket);
     /// The stream of this socket is at its end. Why, a signal is about to tell; if not, it is told
     /// without.
     void await_reason(const std::shared_ptr<Socket>& socket);
@@ -136,6 +139,7 @@ class Core : public std::enable_shared_from_this<Core> {
     std::deque<Event> events_;
     std::vector<Awaited> awaited_;
     std::vector<std::weak_ptr<Socket>> rested_;
+    std::uint64_t watch_again_usec_ = 0;  ///< the kernel has no room for the watches of these
     std::map<Poller::Token, std::weak_ptr<Socket>> refused_;  ///< those that wait to be told
     bool work_ = false;
     bool dispatching_ = false;

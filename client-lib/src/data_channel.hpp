@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -65,7 +66,7 @@ class DataChannel {
     bool ended_ = false;
 
   private:
-    bool can_wait_ = false;  ///< the descriptor was told how
+    std::optional<bool> waits_;  ///< whether the descriptor could be told how to wait, if it was
 };
 
 }  // namespace impnet::detail

@@ -125,14 +125,16 @@ void RelayChannel::send(std::span<const OutgoingDatagram> datagrams, std::span<V
     while (!exchange.done() && !ended_) {
         const auto before = std::pair(exchange.written, exchange.answered);
         if (exchange.room() > 0) write_some(exchange);
-        // The end of what is to be written is waited for in the call that reads: a call less, and
-        // that is much of what a single datagram costs.
-        if (exchange.room() > 0) wait_for_room(exchange);
-        read_some(scratch, exchange.room() > 0 ? Wait::no : Wait::yes, &exchange);
-        const auto now = Clock::now();
+        // When all is written the call that reads waits: a call less, and that is much of what a
+        // single datagram costs.
+        const bool room = exchange.room() > 0;
+        if (room) wait_for_room(exchange);
+        // Looked at before: whoever was stopped meanwhile reads once more what came in time.
+        const bool last = Clock::now() >= exchange.deadline;
+        read_some(scratch, room ? Wait::no : Wait::yes, &exchange);
         if (std::pair(exchange.written, exchange.answered) != before)
-            exchange.deadline = now + limit_;
-        else if (now >= exchange.deadline)
+            exchange.deadline = Clock::now() + limit_;
+        else if (last)
             break;
     }
     while (!exchange.done()) exchange.answer(ended_ ? Verdict::closed : Verdict::no_answer);

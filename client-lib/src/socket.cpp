@@ -128,7 +128,10 @@ std::chrono::nanoseconds Socket::retry_after() {
 
 void Socket::on_sendable(OnSendable callback) {
     on_sendable_ = callback ? std::make_shared<const OnSendable>(std::move(callback)) : nullptr;
-    await_sendable();
+    if (on_sendable_)
+        await_sendable();
+    else if (const auto core = core_.lock())
+        core->expect_no_sendable(*this);
 }
 
 Socket::Clock::time_point Socket::sendable_at() const {

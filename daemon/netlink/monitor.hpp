@@ -29,7 +29,8 @@ class Monitor {
     Monitor(Loop& loop, std::size_t receive_buffer, Tell tell);
 
     const Model& model() const { return model_; }
-    /// Tells what has arrived by now, and not much of what comes meanwhile. From the loop only, and not from inside `tell`.
+    /// Tells what has arrived by now, and not much of what comes meanwhile. From the loop only, and
+    /// not from inside `tell`.
     void catch_up();
 
   private:

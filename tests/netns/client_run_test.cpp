@@ -2,6 +2,8 @@
 //
 // run() while datagrams come one soon after the other: it waits for them in the call that reads
 // them, and hears of everything else all the same.
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
@@ -17,9 +19,11 @@
 #include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 
 #include "lab/connected.hpp"
 #include "lab/lab.hpp"
+#include "lab/refusal.hpp"
 
 using namespace std::chrono_literals;
 using impnet::State;
@@ -30,19 +34,23 @@ namespace {
 constexpr auto soon = 5s;
 constexpr std::uint16_t port = 2001;
 
-/// A host that sends datagrams to the program's port, some thousand a second, numbered from 0.
+/// A host that sends datagrams to the program's port, some thousand a second, numbered from 0; but
+/// no more ahead of what was `heard` than there is room for.
 class Stream {
   public:
-    explicit Stream(const lab::Namespace& where)
-        : peer_(where, 3000), thread_([this](const std::stop_token& stop) {
-              for (std::uint32_t i = 0; !stop.stop_requested(); ++i) {
+    Stream(const lab::Namespace& where, const std::atomic<std::uint32_t>& heard)
+        : peer_(where, 3000), thread_([this, &heard](const std::stop_token& stop) {
+              const std::uint32_t before = heard;
+              for (std::uint32_t i = 0; !stop.stop_requested();) {
+                  std::this_thread::sleep_for(100us);  // the distance, nothing to wait for
+                  if (i - (heard - before) >= 100) continue;
                   const std::uint8_t low = i & 255;
                   const std::uint8_t high = i >> 8 & 255;
+                  ++i;
                   try {
                       peer_.send(lab::Connected::address, port, {low, high});
                   } catch (const std::exception&) {  // its cable is pulled
                   }
-                  std::this_thread::sleep_for(100us);  // the distance, nothing to wait for
               }
           }) {}
 
@@ -59,8 +67,9 @@ int number(const impnet::Datagram& datagram) {
 struct Running {
     lab::Connected connected;
     impnet::UdpSocket socket = connected.open_udp(port);
+    std::atomic<std::uint32_t> heard = 0;
     std::optional<Stream> stream;
-    int datagrams = 0;
+    std::uint32_t datagrams = 0;
 
     explicit Running(const std::string& configuration = "[limiter]\nrate = 0\n")
         : connected("[datapath]\npath = \"kernel\"\n" + configuration) {}
@@ -70,12 +79,13 @@ struct Running {
     /// Does something when run() waits for datagrams alone, and has for a while.
     void then(std::function<void()> act) {
         socket.on_datagram([this, act = std::move(act)](const impnet::Datagram&) {
+            ++heard;
             if (++datagrams == 200) act();
         });
     }
     /// run(), until somebody calls stop(). False: nobody did.
     bool runs() {
-        if (!stream) stream.emplace(connected.lan.server);
+        if (!stream) stream.emplace(connected.lan.server, heard);
         bool late = false;
         {
             const std::jthread guard([&](const std::stop_token& stop) {
@@ -153,6 +163,7 @@ TEST_CASE("run() that waits for datagrams hears of everything else", "[library]"
             other = std::jthread([self] { ::pthread_kill(self, SIGUSR1); });
         });
         CHECK(running.runs());
+        if (other.joinable()) other.join();
         ::sigaction(SIGUSR1, &before, nullptr);
     }
     CHECK(running.datagrams >= 200);
@@ -196,14 +207,13 @@ TEST_CASE("run() that waits for datagrams ends with what it waits for", "[librar
     }
     SECTION("its socket, though it is another's by then") {
         std::optional<impnet::UdpSocket> socket(std::move(running.socket));
-        int datagrams = 0;
         socket->on_datagram([&](const impnet::Datagram&) {
-            if (++datagrams < 200) return;
+            if (++running.heard < 200) return;
             socket.reset();
             running.client().stop();
         });
         CHECK(running.runs());
-        CHECK(datagrams == 200);
+        CHECK(running.heard == 200);
     }
     CHECK(running.connected.connected());
 }
@@ -213,6 +223,7 @@ TEST_CASE("what a callback throws leaves run() that waits for datagrams, and not
     Running running;
     std::vector<int> numbers;
     running.socket.on_datagram([&](const impnet::Datagram& datagram) {
+        ++running.heard;
         numbers.push_back(number(datagram));
         if (numbers.size() == 1'000) running.client().stop();
         if (numbers.size() % 100 == 0) throw std::runtime_error("from a callback");
@@ -251,4 +262,28 @@ TEST_CASE("run() waits for all sockets alike if there are several", "[library]")
     running.then([&] { running.client().stop(); });
     CHECK(running.runs());
     CHECK(running.has_attended());
+}
+
+TEST_CASE("run() goes on when the kernel has no room for a watch", "[library]") {
+    // In a thread: what the kernel refuses from then on it refuses for good.
+    std::thread([] {
+        Running running;
+        running.stream.emplace(running.connected.lan.server, running.heard);
+        // Also to end one, so that there is something to hear.
+        lab::refuse({SYS_epoll_ctl}, ENOSPC);
+        running.then([&] { running.client().stop(); });
+        CHECK(running.runs());
+        CHECK(running.has_attended());
+    }).join();
+}
+
+TEST_CASE("run() hears of everything in a sandbox that does not let it set options", "[library]") {
+    std::thread([] {
+        Running running;
+        running.stream.emplace(running.connected.lan.server, running.heard);
+        lab::refuse({SYS_setsockopt}, EACCES);
+        running.then([&] { running.client().stop(); });
+        CHECK(running.runs());
+        CHECK_FALSE(running.has_attended());
+    }).join();
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <deque>
 #include <optional>
@@ -18,8 +19,11 @@
 #include <arpa/inet.h>
 #include <catch2/catch.hpp>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "client-lib/src/relay_channel.hpp"
 #include "relay.h"
@@ -413,6 +417,46 @@ TEST_CASE("a silent daemon is waited for no longer than the limit", "[client]") 
     // Its late verdict is not taken for another's.
     relay.daemon->verdict(0, {IMPNET_RELAY_NOT_CONNECTED, IMPNET_RELAY_WOULD_BLOCK});
     CHECK(relay.send("second") == Verdict::would_block);
+}
+
+TEST_CASE("a send hears a verdict that came in time, whatever interrupted it", "[client]") {
+    SECTION("signals") {
+        Relay relay;
+        struct sigaction action {};
+        struct sigaction before {};
+        action.sa_handler = [](int) {};
+        ::sigaction(SIGUSR1, &action, &before);
+        {
+            Script script([&, sender = ::pthread_self()] {
+                static_cast<void>(relay.daemon->read());
+                for (int i = 0; i < 20; ++i) {
+                    ::pthread_kill(sender, SIGUSR1);
+                    static_cast<void>(::poll(nullptr, 0, 1));
+                }
+                relay.daemon->verdict(0, {IMPNET_RELAY_SENT});
+            });
+            CHECK(relay.send("first") == Verdict::sent);
+        }
+        ::sigaction(SIGUSR1, &before, nullptr);
+    }
+    SECTION("a stop that is longer than the send would have waited") {
+        constexpr auto limit = 100ms;
+        Relay relay(limit);
+        const pid_t sender = ::fork();
+        REQUIRE(sender >= 0);
+        if (sender == 0) ::_exit(relay.send("first") == Verdict::sent ? 0 : 1);
+        REQUIRE(relay.daemon->read());
+        REQUIRE(::kill(sender, SIGSTOP) == 0);
+        int status = 0;
+        REQUIRE(::waitpid(sender, &status, WUNTRACED) == sender);
+        REQUIRE(WIFSTOPPED(status));
+        relay.daemon->verdict(0, {IMPNET_RELAY_SENT});
+        static_cast<void>(::poll(nullptr, 0, 3 * static_cast<int>(limit.count())));
+        REQUIRE(::kill(sender, SIGCONT) == 0);
+        REQUIRE(::waitpid(sender, &status, 0) == sender);
+        REQUIRE(WIFEXITED(status));
+        CHECK(WEXITSTATUS(status) == 0);
+    }
 }
 
 TEST_CASE("data that is too large is cut to where it still is too large", "[client]") {

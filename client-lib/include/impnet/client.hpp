@@ -97,10 +97,10 @@ class IMPNET_API Client {
 
     /// Waits and dispatches until `stop()`. Error: as `dispatch()`.
     ///
-    /// The cheapest way to receive: as long as the datagrams of a program's only socket follow each
-    /// other within a tick of the kernel's clock, they are waited for in the call that reads them.
-    /// All else is then heard of a few ticks (of 1 to 10 ms) later, `stop()` too if it does not
-    /// come from a callback.
+    /// The cheapest way to receive: when a Client has one socket, not counting raw ones, on the
+    /// kernel path, and several of its datagrams come in one tick of the kernel's clock, they are
+    /// waited for in the call that reads them. All else is then heard of up to three ticks (of 1 to
+    /// 10 ms) later, `stop()` too if it does not come from a callback.
     Result<void> run();
 
     /// Makes `run()` return; if it does not run, the next one. May be called from a callback, from

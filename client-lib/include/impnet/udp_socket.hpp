@@ -120,7 +120,7 @@ class IMPNET_API UdpSocket {
     /// `impnet/relay.h`. Empty when closed.
     std::string_view path() const noexcept;
     /// The data path's descriptor, still owned by this socket; -1 when closed. Unless the socket
-    /// was opened raw the library reads it, and decides whether reading it waits.
+    /// was opened raw the library reads it, and sets its flags and options as it needs them.
     int fd() const noexcept;
 
   private:
