@@ -8,19 +8,12 @@ from machine import attempt, eventually, run
 
 
 class Faults(lab.Case):
-    def await_another(self, pid, limit=15):
-        def another():
-            state = lab.show("ActiveState", "MainPID")
-            return state["ActiveState"] == "active" and int(state["MainPID"]) not in (0, pid)
-
-        eventually(another, limit, "another impnetd runs")
-
     def test_a_daemon_that_is_killed_always_comes_back(self):
         self.assertEqual(lab.show("StartLimitIntervalUSec")["StartLimitIntervalUSec"], "0")
         for _ in range(3):
             pid = lab.main_pid()
             run(f"kill -KILL {pid}")
-            self.await_another(pid)
+            lab.await_another(pid)
         self.assertEqual(lab.show("NRestarts")["NRestarts"], "3")
         with lab.echo() as echo:
             echo.await_output("echoing on port 2001")
@@ -31,7 +24,7 @@ class Faults(lab.Case):
         run("systemctl restart impnetd")
         pid = lab.main_pid()
         run(f"kill -STOP {pid}")
-        self.await_another(pid)
+        lab.await_another(pid)
         self.assertIn("Watchdog timeout", run("journalctl --no-pager --unit=impnetd --lines=20"))
 
     def test_a_daemon_that_is_well_lives_on_under_the_watchdog(self):

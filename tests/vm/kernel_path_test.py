@@ -108,7 +108,7 @@ class KernelPath(lab.Case):
                     pid = lab.main_pid()
                     before = received()
                     run(end.format(pid=pid), timeout=40)
-                    eventually(lambda: lab.main_pid() not in (0, pid), 20)
+                    lab.await_another(pid, 20)
                     raw.ask("resume", "resumed")
                     eventually(lambda: received() > before + 10)
                     self.assertEqual(data_path(), "kernel")

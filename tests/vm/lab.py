@@ -55,6 +55,15 @@ def main_pid():
     return int(show("MainPID")["MainPID"])
 
 
+def await_another(pid, limit=15):
+    """Another impnetd than that one, which has come so far that it says it is ready."""
+    def another():
+        state = show("ActiveState", "MainPID")
+        return state["ActiveState"] == "active" and int(state["MainPID"]) not in (0, pid)
+
+    eventually(another, limit, "another impnetd runs")
+
+
 class Program:
     """A program in the machine, in a unit of its own, until the end of a `with`."""
 

@@ -16,7 +16,7 @@ class Restart(lab.Case):
             address = lab.read("Address")
             pid = lab.main_pid()
             run(end)
-            eventually(lambda: lab.main_pid() not in (0, pid), 15)
+            lab.await_another(pid)
             eventually(lambda: lab.echoed(address, "still") == "still", 30)
             self.assertEqual(lab.read("Address"), address)
             self.assertTrue(echo.output().startswith(steps))

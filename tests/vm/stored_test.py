@@ -129,7 +129,7 @@ END""")
             for signal in "SEGV", "ABRT":
                 pid = lab.main_pid()
                 run(f"kill -{signal} {pid}")
-                eventually(lambda: lab.main_pid() not in (0, pid), 15)
+                lab.await_another(pid)
         self.assertEqual(run(f"ls {cores}"), left.rstrip())
 
     def test_ipv6_is_off_while_somebody_has_the_interface(self):
