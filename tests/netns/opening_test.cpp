@@ -11,6 +11,7 @@
 #include "lab/lab.hpp"
 #include "lab/program.hpp"
 #include "lab/raw_client.hpp"
+#include "lab/static_nic.hpp"
 
 using namespace std::chrono_literals;
 using impnet::State;
@@ -22,15 +23,6 @@ constexpr auto soon = 5s;
 
 lab::DhcpServer::Options only(const std::string& address) {
     return lab::DhcpServer::Options::only(address);
-}
-
-impnet::Nic static_nic() {
-    impnet::Nic nic("eth0");
-    nic.staticconfig = impnet::StaticConfig{.ip = "10.77.1.50",
-                                            .netmask = "255.255.255.0",
-                                            .gateway = "10.77.1.1",
-                                            .dns = {"10.77.1.1"}};
-    return nic;
 }
 
 impnet::Ipv4 ip(const char* text) {
@@ -172,7 +164,7 @@ TEST_CASE("a static address is connected without DHCPING and without a DHCP pack
     lab::Daemon daemon(lan.host, lan.bus, lan.managed());
     lab::Program program(lan.bus);
     lab::Diary diary;
-    auto eth0 = program.open(static_nic(), diary);
+    auto eth0 = program.open(lab::static_nic(), diary);
     REQUIRE(program.until(soon, [&] { return diary.is(State::connected); }));
     CHECK(diary.steps() == Steps{{-1, 0}, {0, 200}, {200, 1}});
     const auto table = eth0.ip_table();
@@ -250,7 +242,7 @@ TEST_CASE("a static address of an extended NIC is thrown away with the link", "[
     lab::Daemon daemon(lan.host, lan.bus, lan.managed());
     lab::Program program(lan.bus);
     lab::Diary diary;
-    auto eth0 = program.open(static_nic(), diary);
+    auto eth0 = program.open(lab::static_nic(), diary);
     REQUIRE(program.until(soon, [&] { return diary.is(State::connected); }));
     diary.clear();
     lan.cable.pull();
@@ -581,18 +573,19 @@ TEST_CASE("a NIC with a configuration is refused while the interface is in use",
     auto plain = program.open("eth0", diary);
     REQUIRE(program.until(soon, [&] { return diary.is(State::connected); }));
     lab::Diary extended_diary;
-    CHECK(lab::outcome(program.client().open(static_nic(), extended_diary.callback())) == "InUse");
+    CHECK(lab::outcome(program.client().open(lab::static_nic(), extended_diary.callback())) ==
+          "InUse");
 
     // The linger is not a use. The link is made anew with the other address.
     plain.close();
-    auto extended = program.open(static_nic(), extended_diary);
+    auto extended = program.open(lab::static_nic(), extended_diary);
     REQUIRE(program.until(soon, [&] { return extended_diary.is(State::connected); }));
     CHECK(extended.ip_table()->address == ip("10.77.1.50"));
     CHECK(lan.addresses() == "10.77.1.50/24 ");
 
     // Also if identical; a plain one may join, and holds the configuration until it ends.
     lab::Diary other;
-    CHECK(lab::outcome(program.client().open(static_nic(), other.callback())) == "InUse");
+    CHECK(lab::outcome(program.client().open(lab::static_nic(), other.callback())) == "InUse");
     auto joined = program.open("eth0", other);
     REQUIRE(program.until(soon, [&] { return other.is(State::connected); }));
     extended.close();
