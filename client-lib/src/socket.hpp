@@ -70,6 +70,7 @@ class Socket : public std::enable_shared_from_this<Socket> {
     void set_token(Poller::Token token) { token_ = token; }
     /// Its descriptor is not watched until the next turn.
     void rest();
+    /// It is watched again.
     void rested() { busy_ = 0; }
     /// There is something to `deliver()` that the descriptor does not show.
     bool has_work() const {
